@@ -1,0 +1,418 @@
+//! Every error of the crate. A refused value always comes back.
+
+use crate::panics::{self, Payload};
+use crate::sync::Mutex;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::ops::RangeInclusive;
+
+/// A task panicked; the payload is kept as it was thrown.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{JoinError, Pool};
+///
+/// let pool = Pool::new();
+/// let error = pool.submit(|| -> u8 { std::panic::panic_any(7_i32) }).join().unwrap_err();
+/// let JoinError::Panicked(panicked) = error else { unreachable!() };
+/// assert_eq!(panicked.into_payload().downcast_ref(), Some(&7_i32));
+/// ```
+pub struct TaskPanicked {
+    message: String,
+    // The mutex only makes a payload, which is `Send`, `Sync` as well.
+    payload: Mutex<Payload>,
+}
+
+impl TaskPanicked {
+    pub(crate) fn new(payload: Payload) -> TaskPanicked {
+        TaskPanicked { message: panics::message(&payload), payload: Mutex::new(payload) }
+    }
+
+    /// The text given to `panic!`, or a stand-in for a payload of another type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{JoinError, Pool};
+    /// match Pool::new().submit(|| panic!("no route")).join() {
+    ///     Err(JoinError::Panicked(panicked)) => assert_eq!(panicked.message(), "no route"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// ```
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What was thrown, for [`std::panic::resume_unwind`] or a downcast.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{JoinError, Pool};
+    /// match Pool::new().submit(|| panic!("text")).join() {
+    ///     Err(JoinError::Panicked(panicked)) => assert!(panicked.into_payload().is::<&str>()),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// ```
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn std::any::Any + Send> {
+        self.payload.into_inner()
+    }
+}
+
+impl fmt::Debug for TaskPanicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskPanicked").field(&self.message).finish()
+    }
+}
+
+impl fmt::Display for TaskPanicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the task panicked: {}", self.message)
+    }
+}
+
+impl Error for TaskPanicked {}
+
+/// Why a task gave no result to whoever joined it.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{JoinError, Pool};
+///
+/// let pool = Pool::new();
+/// pool.close();
+/// assert!(matches!(pool.submit(|| 1).join(), Err(JoinError::Refused(_))));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The task panicked.
+    Panicked(TaskPanicked),
+    /// The task was not started, because its group's [`CancelToken`](crate::CancelToken) was cancelled before.
+    Cancelled,
+    /// The task was not started, because its pool was shut down at once.
+    Discarded,
+    /// The task was never accepted.
+    Refused(RefusedReason),
+    /// The task can only end after the caller returns: it is the caller itself, or waits for a place that the caller
+    /// holds.
+    WouldDeadlock,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(panicked) => panicked.fmt(f),
+            JoinError::Cancelled => f.write_str("the task was cancelled before it started"),
+            JoinError::Discarded => f.write_str("the task was discarded when its pool was shut down"),
+            JoinError::Refused(reason) => write!(f, "the task was not accepted: {reason}"),
+            JoinError::WouldDeadlock => f.write_str("the task can only end after this call returns"),
+        }
+    }
+}
+
+impl Error for JoinError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            JoinError::Panicked(panicked) => Some(panicked),
+            _ => None,
+        }
+    }
+}
+
+/// Waiting would never end: the caller runs inside what it wants to wait for.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// let pool = Arc::new(fanpool::Pool::new());
+/// let inner = pool.clone();
+/// let waited = pool.submit(move || inner.wait_idle());
+/// assert!(waited.join().unwrap().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WouldDeadlock;
+
+impl fmt::Display for WouldDeadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the caller runs inside what it would wait for")
+    }
+}
+
+impl Error for WouldDeadlock {}
+
+/// Why a pool did not take a task.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{Pool, RefusedReason};
+///
+/// let pool = Pool::new();
+/// let refused = pool.spawn_on(0, || ()).unwrap_err();
+/// assert_eq!(refused.reason(), RefusedReason::NoSuchShard { shard: 0, shards: 0 });
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// [`Pool::close`](crate::Pool::close) was called.
+    Closed,
+    /// There is no shard of that number; a pool that is not `sharded` has none.
+    NoSuchShard {
+        /// The shard asked for.
+        shard: usize,
+        /// How many there are; valid numbers are below.
+        shards: usize,
+    },
+    /// The caller is one of the workers that it would wait for.
+    WouldDeadlock,
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RefusedReason::Closed => f.write_str("the pool is closed"),
+            RefusedReason::NoSuchShard { shards: 0, .. } => f.write_str("the pool was not built sharded"),
+            RefusedReason::NoSuchShard { shard, shards } => {
+                write!(f, "there is no shard {shard}, only 0..{shards}")
+            }
+            RefusedReason::WouldDeadlock => WouldDeadlock.fmt(f),
+        }
+    }
+}
+
+/// A closure that was not accepted, and why. The closure comes back.
+///
+/// # Examples
+///
+/// ```
+/// let pool = fanpool::Pool::new();
+/// pool.close();
+/// let refused = pool.spawn(|| println!("later")).unwrap_err();
+/// refused.into_inner()(); // do it here, then
+/// ```
+pub struct Refused<F> {
+    value: F,
+    reason: RefusedReason,
+}
+
+impl<F> Refused<F> {
+    pub(crate) fn new(value: F, reason: RefusedReason) -> Refused<F> {
+        Refused { value, reason }
+    }
+
+    /// Why it was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{Pool, RefusedReason};
+    /// let pool = Pool::new();
+    /// pool.close();
+    /// assert_eq!(pool.spawn(|| ()).unwrap_err().reason(), RefusedReason::Closed);
+    /// ```
+    #[must_use]
+    pub fn reason(&self) -> RefusedReason {
+        self.reason
+    }
+
+    /// What was refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// pool.close();
+    /// let task = pool.try_submit(|| 2 + 2).unwrap_err().into_inner();
+    /// assert_eq!(task(), 4);
+    /// ```
+    #[must_use]
+    pub fn into_inner(self) -> F {
+        self.value
+    }
+}
+
+impl<F> fmt::Debug for Refused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<F> fmt::Display for Refused<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the task was not accepted: {}", self.reason)
+    }
+}
+
+impl<F> Error for Refused<F> {}
+
+/// Why a pool or a group could not be built. Nothing was left running.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{BuildError, Pool, Workers};
+///
+/// let error = Pool::builder().workers(Workers::Fixed(0)).build().unwrap_err();
+/// assert!(matches!(error, BuildError::OutOfRange { option: "workers", value: 0, .. }));
+/// assert_eq!(error.to_string(), "workers is 0; allowed is 1 to 65536");
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// An option's value is not allowed.
+    OutOfRange {
+        /// The option's name.
+        option: &'static str,
+        /// The value it was given.
+        value: usize,
+        /// What it may be.
+        allowed: RangeInclusive<usize>,
+    },
+    /// The thread name holds a NUL byte, which the operating system cannot take.
+    Name {
+        /// Where in the name it stands.
+        nul: usize,
+    },
+    /// The operating system refused a thread. Those that had started were joined.
+    Thread {
+        /// How many workers were asked for.
+        wanted: usize,
+        /// How many could be started.
+        started: usize,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The start hook panicked on a worker. All workers were joined.
+    StartHook {
+        /// The worker's index.
+        worker: usize,
+        /// The panic.
+        panicked: TaskPanicked,
+    },
+}
+
+impl BuildError {
+    /// Checks one option, so that every range error reads the same.
+    pub(crate) fn check(option: &'static str, value: usize, allowed: RangeInclusive<usize>) -> Result<(), BuildError> {
+        if allowed.contains(&value) { Ok(()) } else { Err(BuildError::OutOfRange { option, value, allowed }) }
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::OutOfRange { option, value, allowed } => {
+                write!(f, "{option} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
+            }
+            BuildError::Name { nul } => write!(f, "the thread name holds a NUL byte at {nul}"),
+            BuildError::Thread { wanted, started, source } => {
+                write!(f, "the operating system gave {started} of {wanted} threads: {source}")
+            }
+            BuildError::StartHook { worker, panicked } => {
+                write!(f, "the start hook of worker {worker} failed: {panicked}")
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            BuildError::Thread { source, .. } => Some(source),
+            BuildError::StartHook { panicked, .. } => Some(panicked),
+            _ => None,
+        }
+    }
+}
+
+/// Why a pool was not resized.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{BuildError, Pool, ResizeError};
+///
+/// let pool = Pool::new();
+/// assert!(matches!(pool.resize(0), Err(ResizeError::Build(BuildError::OutOfRange { .. }))));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// The size is not allowed, or a new worker did not start. Workers that had started before the failing one stay.
+    Build(BuildError),
+    /// The pool is `sharded`: its tasks are bound to its workers.
+    Sharded,
+    /// The pool is closed.
+    Closed,
+}
+
+impl fmt::Display for ResizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResizeError::Build(error) => error.fmt(f),
+            ResizeError::Sharded => f.write_str("a sharded pool keeps its size"),
+            ResizeError::Closed => f.write_str("the pool is closed"),
+        }
+    }
+}
+
+impl Error for ResizeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ResizeError::Build(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<BuildError> for ResizeError {
+    fn from(error: BuildError) -> ResizeError {
+        ResizeError::Build(error)
+    }
+}
+
+/// What went wrong in a [`try_scope`](crate::Pool::try_scope): every error and every panic, with the number of its
+/// task, counted from 0 in the order of spawning.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{OnError, Pool};
+///
+/// let failures = Pool::new()
+///     .try_scope(OnError::CollectAll, |s| {
+///         s.spawn(|| Err("no disk"));
+///         s.spawn(|| Ok(()));
+///         s.spawn(|| panic!("no idea"));
+///     })
+///     .unwrap_err();
+/// assert_eq!(failures.errors, [(0, "no disk")]);
+/// assert_eq!(failures.panics[0].0, 2);
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failures<E> {
+    /// The errors, by task number.
+    pub errors: Vec<(usize, E)>,
+    /// The panics, by task number. They are not re-thrown.
+    pub panics: Vec<(usize, TaskPanicked)>,
+    /// How many tasks were not started because of the first failure.
+    pub cancelled: usize,
+}
+
+impl<E> fmt::Display for Failures<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (errors, panics) = (self.errors.len(), self.panics.len());
+        write!(f, "{errors} tasks failed, {panics} panicked, {} were not started", self.cancelled)
+    }
+}
+
+impl<E: fmt::Debug> Error for Failures<E> {}

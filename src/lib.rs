@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod cancel;
+mod error;
+mod group;
+mod handle;
+mod job;
+mod panics;
+mod pool;
+mod scope;
+mod sync;
+mod try_scope;
+
+#[cfg(fanpool_loom)]
+#[doc(hidden)]
+pub mod model;
+
+pub use cancel::CancelToken;
+pub use error::{BuildError, Failures, JoinError, Refused, RefusedReason, ResizeError, TaskPanicked, WouldDeadlock};
+pub use handle::{Handle, ScopedHandle};
+pub use pool::{
+    Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers, current_worker,
+};
+pub use scope::Scope;
+pub use try_scope::{OnError, TryScope};

@@ -1,0 +1,251 @@
+//! Options for a pool.
+
+use super::Pool;
+use crate::error::BuildError;
+use crate::sync::Arc;
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// The most workers that a pool may have.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{MAX_WORKERS, Pool, Workers};
+///
+/// assert!(Pool::builder().workers(Workers::Fixed(MAX_WORKERS + 1)).build().is_err());
+/// ```
+pub const MAX_WORKERS: usize = 65_536;
+
+/// Stack sizes that a pool takes, in bytes.
+const STACK_SIZES: RangeInclusive<usize> = 16 * 1024..=(usize::MAX >> 24).saturating_add(1);
+
+/// How many workers a pool starts.
+///
+/// CPUs are those that this process may use: its affinity mask and, on Linux, its cgroup's quota, rounded up, at least
+/// one. They are counted when the pool is built.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{Pool, Workers};
+///
+/// let cpus = Pool::builder().workers(Workers::CpuBound).build()?.workers();
+/// assert_eq!(Pool::builder().workers(Workers::IoBound).build()?.workers(), 2 * cpus);
+/// assert_eq!(Pool::builder().workers(Workers::Mixed).build()?.workers(), (3 * cpus).div_ceil(2));
+/// # Ok::<(), fanpool::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Workers {
+    /// Exactly that many.
+    Fixed(usize),
+    /// One per CPU: for tasks that compute.
+    #[default]
+    CpuBound,
+    /// Two per CPU: for tasks that mostly wait.
+    IoBound,
+    /// One and a half per CPU, rounded up.
+    Mixed,
+}
+
+impl Workers {
+    fn count(self) -> usize {
+        let cpus = || num_cpus::get().max(1);
+        match self {
+            Workers::Fixed(workers) => workers,
+            Workers::CpuBound => cpus(),
+            Workers::IoBound => 2 * cpus(),
+            Workers::Mixed => (3 * cpus()).div_ceil(2),
+        }
+    }
+}
+
+pub(super) type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+
+#[derive(Clone)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) stack_size: Option<usize>,
+    pub(super) sharded: bool,
+    pub(super) on_start: Option<Hook>,
+    pub(super) on_stop: Option<Hook>,
+}
+
+/// Options for a [`Pool`].
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{Pool, Workers};
+///
+/// let pool = Pool::builder()
+///     .workers(Workers::IoBound)
+///     .name("fetch")
+///     .stack_size(256 * 1024)
+///     .on_start(|worker| println!("worker {worker} is up"))
+///     .build()?;
+/// # Ok::<(), fanpool::BuildError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    workers: Workers,
+    config: Config,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        let config = Config { name: "fanpool".into(), stack_size: None, sharded: false, on_start: None, on_stop: None };
+        Builder { workers: Workers::default(), config }
+    }
+
+    /// How many workers to start.
+    ///
+    /// # Default
+    ///
+    /// [`Workers::CpuBound`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{Pool, Workers};
+    /// assert_eq!(Pool::builder().workers(Workers::Fixed(5)).build()?.workers(), 5);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn workers(mut self, workers: Workers) -> Builder {
+        self.workers = workers;
+        self
+    }
+
+    /// Gives every worker a channel of its own that [`Pool::spawn_on`] addresses. Such a pool keeps its size.
+    ///
+    /// # Default
+    ///
+    /// Not sharded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{Pool, ResizeError};
+    /// let pool = Pool::builder().sharded().build()?;
+    /// pool.spawn_on(0, || ())?;
+    /// assert!(matches!(pool.resize(2), Err(ResizeError::Sharded)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sharded(mut self) -> Builder {
+        self.config.sharded = true;
+        self
+    }
+
+    /// What the threads' names begin with; a dash and the worker's index follow.
+    ///
+    /// # Default
+    ///
+    /// `fanpool`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::Pool;
+    /// let pool = Pool::builder().name("resize").build()?;
+    /// let names = pool.broadcast(|_| std::thread::current().name().map(str::to_owned))?;
+    /// assert_eq!(names[0].as_deref(), Some("resize-0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn name(mut self, prefix: impl Into<String>) -> Builder {
+        self.config.name = prefix.into();
+        self
+    }
+
+    /// The workers' stack size in bytes, at least 16 KiB.
+    ///
+    /// # Default
+    ///
+    /// That of [`std::thread`]: 2 MiB, or `RUST_MIN_STACK`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::Pool;
+    /// assert!(Pool::builder().stack_size(8 << 20).build().is_ok());
+    /// assert!(Pool::builder().stack_size(100).build().is_err());
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.config.stack_size = Some(bytes);
+        self
+    }
+
+    /// Called on each worker, with its index, before its first task.
+    ///
+    /// A panic makes [`build`](Builder::build), or the [`resize`](Pool::resize) that started the worker, fail with it.
+    /// Both wait for the hook.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{BuildError, Pool};
+    /// let built = Pool::builder().on_start(|_| panic!("no licence")).build();
+    /// assert!(matches!(built, Err(BuildError::StartHook { .. })));
+    /// ```
+    pub fn on_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
+        self.config.on_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each worker, with its index, after its last task. A panic goes no further.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::Pool;
+    /// let pool = Pool::builder().on_stop(|worker| println!("worker {worker} leaves")).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
+        self.config.on_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if an option is out of range, the name holds a NUL byte, the operating system refuses a thread, or
+    /// the start hook panics. Workers that had started are joined.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{BuildError, Pool};
+    /// assert!(matches!(Pool::builder().name("a\0b").build(), Err(BuildError::Name { nul: 1 })));
+    /// ```
+    pub fn build(self) -> Result<Pool, BuildError> {
+        if let Some(nul) = self.config.name.find('\0') {
+            return Err(BuildError::Name { nul });
+        }
+        if let Some(bytes) = self.config.stack_size {
+            BuildError::check("stack_size", bytes, STACK_SIZES)?;
+        }
+        Pool::start(self.config, self.workers.count())
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("name", &self.config.name)
+            .field("stack_size", &self.config.stack_size)
+            .field("sharded", &self.config.sharded)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! Tasks with options of their own: priority, limit, cancellation, a name.
+
+use super::{Pool, lanes, spawn_in, submit_in};
+use crate::cancel::CancelToken;
+use crate::error::{BuildError, Failures, Refused};
+use crate::group::{Options, TaskGroup};
+use crate::handle::Handle;
+use crate::scope::{self, Scope};
+use crate::sync::Arc;
+use crate::try_scope::{OnError, Run, TryScope};
+
+/// Which tasks workers turn to first.
+///
+/// Priorities decide which group a free worker serves next; a task that runs is not interrupted. They age: of every
+/// sixteen turns one belongs to `Low` first and four to `Normal` first, so every task moves.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{Pool, Priority};
+///
+/// let pool = Pool::new();
+/// let urgent = pool.group().priority(Priority::High).build()?;
+/// assert_eq!(urgent.submit(|| 1).join().unwrap(), 1);
+/// # Ok::<(), fanpool::BuildError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// When there is nothing else to do, and now and then.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Before the others, most of the time.
+    High,
+}
+
+/// Options for a [`Group`]; made by [`Pool::group`].
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::{BuildError, Pool};
+///
+/// let pool = Pool::new();
+/// assert!(matches!(pool.group().limit(0).build(), Err(BuildError::OutOfRange { option: "limit", .. })));
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct GroupBuilder<'pool> {
+    pool: &'pool Pool,
+    priority: Priority,
+    limit: usize,
+    cancel: Option<CancelToken>,
+    name: Option<Arc<str>>,
+}
+
+impl<'pool> GroupBuilder<'pool> {
+    pub(super) fn new(pool: &'pool Pool) -> Self {
+        GroupBuilder { pool, priority: Priority::Normal, limit: usize::MAX, cancel: None, name: None }
+    }
+
+    /// The priority of the group's tasks.
+    ///
+    /// # Default
+    ///
+    /// [`Priority::Normal`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{Pool, Priority};
+    /// # let pool = Pool::new();
+    /// let low = pool.group().priority(Priority::Low).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// How many of the group's tasks may run at once, at least 1. With a limit of 1 they run one after the other in the
+    /// order in which they were spawned. Each scope of the group has a limit of its own.
+    ///
+    /// # Default
+    ///
+    /// No limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::Pool;
+    /// # let pool = Pool::new();
+    /// let database = pool.group().limit(4).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn limit(mut self, tasks: usize) -> Self {
+        self.limit = tasks;
+        self
+    }
+
+    /// A token that, once cancelled, keeps the group's waiting tasks from being started.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{CancelToken, JoinError, Pool};
+    /// # let pool = Pool::new();
+    /// let token = CancelToken::new();
+    /// let group = pool.group().cancel(&token).build()?;
+    /// token.cancel();
+    /// assert!(matches!(group.submit(|| 1).join(), Err(JoinError::Cancelled)));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn cancel(mut self, token: &CancelToken) -> Self {
+        self.cancel = Some(token.clone());
+        self
+    }
+
+    /// A name that receipts show.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let uploads = pool.group().name("upload").build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.name = Some(name.as_ref().into());
+        self
+    }
+
+    /// Makes the group.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::OutOfRange`] if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().limit(2).build()?;
+    /// group.scope(|s| s.spawn(|| ()));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn build(self) -> Result<Group<'pool>, BuildError> {
+        BuildError::check("limit", self.limit, 1..=usize::MAX)?;
+        let lane = match self.priority {
+            Priority::High => lanes::HIGH,
+            Priority::Normal => lanes::NORMAL,
+            Priority::Low => lanes::LOW,
+        };
+        let options = Options { limit: self.limit, lane, cancel: self.cancel, name: self.name, detached: true };
+        Ok(Group { pool: self.pool, tasks: self.pool.shared.group(options) })
+    }
+}
+
+/// A group of tasks with options of their own and the verbs of [`Pool`]. Dropping it changes nothing for its tasks.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+///
+/// let pool = fanpool::Pool::new();
+/// let strand = pool.group().limit(1).build()?;
+/// let log = Arc::new(Mutex::new(Vec::new()));
+/// for i in 0..100 {
+///     let log = log.clone();
+///     strand.spawn(move || log.lock().unwrap().push(i))?;
+/// }
+/// pool.wait_idle()?;
+/// assert!(log.lock().unwrap().iter().copied().eq(0..100));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Group<'pool> {
+    pool: &'pool Pool,
+    tasks: Arc<TaskGroup>,
+}
+
+impl Group<'_> {
+    /// As [`Pool::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// The task comes back if the pool is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().limit(1).build()?;
+    /// group.spawn(|| println!("alone"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn<F>(&self, task: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        spawn_in(&self.tasks, task)
+    }
+
+    /// As [`Pool::submit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().limit(2).build()?;
+    /// assert_eq!(group.submit(|| 5).join().unwrap(), 5);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn submit<F, T>(&self, task: F) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.try_submit(task).unwrap_or_else(|refused| Handle::refused(refused.reason()))
+    }
+
+    /// As [`Pool::try_submit`].
+    ///
+    /// # Errors
+    ///
+    /// The task comes back if the pool is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().build()?;
+    /// pool.close();
+    /// assert!(group.try_submit(|| 5).is_err());
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn try_submit<F, T>(&self, task: F) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        submit_in(&self.tasks, task)
+    }
+
+    /// As [`Pool::scope`], with the group's options.
+    ///
+    /// # Panics
+    ///
+    /// As [`Pool::scope`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().limit(1).build()?;
+    /// let mut order = Vec::new();
+    /// let seen = std::sync::Mutex::new(&mut order);
+    /// group.scope(|s| {
+    ///     for i in 0..3 {
+    ///         let seen = &seen;
+    ///         s.spawn(move || seen.lock().unwrap().push(i));
+    ///     }
+    /// });
+    /// assert_eq!(order, [0, 1, 2]);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn scope<'env, F, R>(&self, body: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        let options = Options { detached: false, ..self.tasks.options().clone() };
+        scope::run(&self.pool.shared.group(options), body)
+    }
+
+    /// As [`Pool::try_scope`], with the group's options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pool::try_scope`].
+    ///
+    /// # Panics
+    ///
+    /// As [`Pool::try_scope`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::OnError;
+    /// # let pool = fanpool::Pool::new();
+    /// let group = pool.group().limit(1).build()?;
+    /// let failures = group
+    ///     .try_scope(OnError::FailFast, |s| {
+    ///         s.spawn(|| Err("first"));
+    ///         s.spawn(|| Ok(()));
+    ///     })
+    ///     .unwrap_err();
+    /// assert_eq!(failures.cancelled, 1);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn try_scope<'env, E, F, R>(&self, on_error: OnError, body: F) -> Result<R, Failures<E>>
+    where
+        E: Send + 'env,
+        F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
+    {
+        let run = Run::new(on_error);
+        let value = self.scope(|s| body(&run.view(s)));
+        run.end(value)
+    }
+}

@@ -1,0 +1,588 @@
+//! The pool: threads that serve tickets, and the verbs that users see.
+
+mod builder;
+mod gate;
+mod group;
+mod lanes;
+mod live;
+mod roster;
+mod shared;
+mod shutdown;
+mod worker;
+
+pub use builder::{Builder, MAX_WORKERS, Workers};
+pub use group::{Group, GroupBuilder, Priority};
+pub use shutdown::{BusyWorker, Counts, Shutdown};
+
+use crate::error::{BuildError, Failures, Refused, RefusedReason, ResizeError, WouldDeadlock};
+use crate::group::{Options, TaskGroup};
+use crate::handle::{self, Handle};
+use crate::job::Job;
+use crate::scope::{self, Scope};
+use crate::sync::channel::Receiver;
+use crate::sync::{Arc, Mutex};
+use crate::try_scope::{OnError, Run, TryScope};
+use builder::Config;
+use shared::Shared;
+use std::fmt;
+
+/// The index of the worker that the calling thread is, within its pool; `None` on any other thread.
+///
+/// # Examples
+///
+/// ```
+/// let pool = fanpool::Pool::new();
+/// assert_eq!(fanpool::current_worker(), None);
+/// let indices = pool.broadcast(|_| fanpool::current_worker()).unwrap();
+/// assert_eq!(indices[0], Some(0));
+/// ```
+#[must_use]
+pub fn current_worker() -> Option<usize> {
+    worker::current().map(|(_, index)| index)
+}
+
+/// Owns worker threads and hands them tasks.
+///
+/// Dropping a pool shuts it down as [`shutdown`](Pool::shutdown) does: accepted tasks run, then every thread is joined.
+/// A pool that uses no thread's time costs none: idle workers block.
+///
+/// # Blocking
+///
+/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `broadcast`,
+/// `wait_idle`, the shutdowns and dropping wait.
+///
+/// # Examples
+///
+/// ```
+/// let pool = fanpool::Pool::new();
+/// let total: u64 = pool.scope(|s| {
+///     let low = s.submit(|| (1..=50).sum::<u64>());
+///     let high = s.submit(|| (51..=100).sum::<u64>());
+///     low.join().unwrap() + high.join().unwrap()
+/// });
+/// assert_eq!(total, 5050);
+/// ```
+pub struct Pool {
+    shared: Arc<Shared>,
+    root: Arc<TaskGroup>,
+    /// One bound group per worker if the pool is sharded, else none.
+    shards: Vec<Arc<TaskGroup>>,
+    /// Groups of scopes that have ended, for the next ones.
+    spares: Mutex<Vec<Arc<TaskGroup>>>,
+    /// For workers to come.
+    bell: Receiver<()>,
+    finished: bool,
+}
+
+impl Pool {
+    /// A pool with one worker per CPU that this process may use, as [`Builder`]'s defaults say.
+    ///
+    /// If the operating system grants fewer threads, the pool has those that it grants.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses every thread. [`Builder::build`] returns an error instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(fanpool::Pool::new().workers() >= 1);
+    /// ```
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "starting threads is not a default value")]
+    pub fn new() -> Pool {
+        let fewer = match Pool::builder().build() {
+            Ok(pool) => return pool,
+            Err(BuildError::Thread { started, .. }) if started > 0 => Pool::builder().workers(Workers::Fixed(started)),
+            Err(_) => Pool::builder().workers(Workers::Fixed(1)),
+        };
+        match fewer.build() {
+            Ok(pool) => pool,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Options for a pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Workers};
+    ///
+    /// let pool = Pool::builder().workers(Workers::Fixed(3)).name("fetch").build()?;
+    /// assert_eq!(pool.workers(), 3);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn start(config: Config, workers: usize) -> Result<Pool, BuildError> {
+        let sharded = config.sharded;
+        let (shared, bell) = Shared::new(config);
+        let grown = shared.resize(workers, &bell);
+        let root = shared.group(Options { detached: true, ..Options::new(lanes::NORMAL) });
+        let shards = if sharded { shared.roster.lock().bound().cloned().collect() } else { Vec::new() };
+        let pool = Pool { shared, root, shards, spares: Mutex::new(Vec::new()), bell, finished: false };
+        match grown {
+            Ok(()) => Ok(pool),
+            // Dropping the pool joins what had started.
+            Err(ResizeError::Build(error)) => Err(error),
+            Err(ResizeError::Sharded | ResizeError::Closed) => unreachable!("a new roster takes workers"),
+        }
+    }
+
+    /// Queues a task that nobody waits for. A panic is counted and goes no further.
+    ///
+    /// # Errors
+    ///
+    /// The task comes back if the pool is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.spawn(|| println!("on a worker"))?;
+    /// assert_eq!(pool.shutdown().tasks.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn<F>(&self, task: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        spawn_in(&self.root, task)
+    }
+
+    /// As [`spawn`](Pool::spawn), on the worker with that index and no other; tasks of a shard run in order, one at
+    /// a time.
+    ///
+    /// # Errors
+    ///
+    /// The task comes back if the pool is closed or has no such shard. Only a [`sharded`](Builder::sharded) pool has any.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Workers};
+    ///
+    /// let pool = Pool::builder().workers(Workers::Fixed(2)).sharded().build()?;
+    /// pool.spawn_on(1, || assert_eq!(fanpool::current_worker(), Some(1)))?;
+    /// assert_eq!(pool.shutdown().tasks.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn_on<F>(&self, shard: usize, task: F) -> Result<(), Refused<F>>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        match self.shards.get(shard) {
+            Some(group) => spawn_in(group, task),
+            None => {
+                let reason = RefusedReason::NoSuchShard { shard, shards: self.shards.len() };
+                Err(Refused::new(task, reason))
+            }
+        }
+    }
+
+    /// Queues a task and returns a handle to its result.
+    ///
+    /// On a closed pool the task is dropped and the handle says so; [`try_submit`](Pool::try_submit) gives it back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let n = pool.submit(|| 40 + 2).join()?;
+    /// assert_eq!(n, 42);
+    /// # Ok::<(), fanpool::JoinError>(())
+    /// ```
+    pub fn submit<F, T>(&self, task: F) -> Handle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.try_submit(task).unwrap_or_else(|refused| Handle::refused(refused.reason()))
+    }
+
+    /// As [`submit`](Pool::submit).
+    ///
+    /// # Errors
+    ///
+    /// The task comes back if the pool is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// assert_eq!(pool.try_submit(|| 1)?.join()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn try_submit<F, T>(&self, task: F) -> Result<Handle<T>, Refused<F>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        submit_in(&self.root, task)
+    }
+
+    /// Calls `body` with a [`Scope`] whose tasks may borrow, and waits for all of them.
+    ///
+    /// The calling thread runs tasks of this scope, and of no other, while it waits. So a task may open a scope on its
+    /// own pool at any depth, on a pool of any size, paused or closed, and a lock that a task holds across an inner scope
+    /// is never asked for by an unrelated task on its stack.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `body`, or else with the first panic of a task, after all tasks have ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let mut parts = [0; 4];
+    /// pool.scope(|s| {
+    ///     for (i, part) in parts.iter_mut().enumerate() {
+    ///         s.spawn(move || *part = i * i);
+    ///     }
+    /// });
+    /// assert_eq!(parts, [0, 1, 4, 9]);
+    /// ```
+    pub fn scope<'env, F, R>(&self, body: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        let spare = self.spares.lock().pop();
+        let group = spare.unwrap_or_else(|| self.shared.group(Options::new(lanes::NORMAL)));
+        let borrowed = Borrowed { pool: self, group };
+        scope::run(&borrowed.group, body)
+    }
+
+    /// A scope of tasks that may fail. See [`OnError`] for what a failure does to the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Failures`], if any task failed or panicked. Panics of tasks are in it and are not re-thrown.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `body`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{OnError, Pool};
+    ///
+    /// let parsed = Pool::new().try_scope(OnError::FailFast, |s| {
+    ///     s.spawn(|| "7".parse::<u8>().map(drop));
+    ///     s.spawn(|| "x".parse::<u8>().map(drop));
+    /// });
+    /// assert_eq!(parsed.unwrap_err().errors[0].0, 1);
+    /// ```
+    pub fn try_scope<'env, E, F, R>(&self, on_error: OnError, body: F) -> Result<R, Failures<E>>
+    where
+        E: Send + 'env,
+        F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
+    {
+        let run = Run::new(on_error);
+        let value = self.scope(|s| body(&run.view(s)));
+        run.end(value)
+    }
+
+    /// Calls `task` once on every worker, with the worker's index, and returns the results in the workers' order.
+    ///
+    /// Blocks until every worker has come to it: one that is stuck, or a paused pool, holds this up.
+    ///
+    /// # Errors
+    ///
+    /// `task` comes back if the pool is closed, or if the caller is a task of this pool and would wait for itself.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of `task`, after it was called on every worker.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Workers};
+    ///
+    /// let pool = Pool::builder().workers(Workers::Fixed(3)).build()?;
+    /// assert_eq!(pool.broadcast(|worker| worker * 10)?, [0, 10, 20]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn broadcast<F, R>(&self, task: F) -> Result<Vec<R>, Refused<F>>
+    where
+        F: Fn(usize) -> R + Sync,
+        R: Send,
+    {
+        if self.shared.is_inside() {
+            return Err(Refused::new(task, RefusedReason::WouldDeadlock));
+        }
+        if self.is_closed() {
+            return Err(Refused::new(task, RefusedReason::Closed));
+        }
+        let results = Mutex::new(Vec::new());
+        self.scope(|s| {
+            // The roster's lock keeps a retirement behind these jobs on each worker's channel.
+            let roster = self.shared.roster.lock();
+            results.lock().resize_with(roster.len(), || None);
+            for (index, bound) in roster.bound().enumerate() {
+                let (task, results) = (&task, &results);
+                bound.push(s.lend(move || {
+                    let result = task(index);
+                    results.lock()[index] = Some(result);
+                }));
+            }
+        });
+        Ok(results.into_inner().into_iter().flatten().collect())
+    }
+
+    /// Options for a group of tasks on this pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Priority};
+    ///
+    /// let pool = Pool::new();
+    /// let backups = pool.group().priority(Priority::Low).limit(1).name("backup").build()?;
+    /// backups.spawn(|| println!("when there is time"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn group(&self) -> GroupBuilder<'_> {
+        GroupBuilder::new(self)
+    }
+
+    /// Stops workers from starting tasks, until [`resume`](Pool::resume). Does not wait for those that run; a worker that
+    /// is about to start a task may still do so. Scopes go on in the threads that wait for them. Idempotent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.pause();
+    /// pool.spawn(|| ())?;
+    /// pool.resume();
+    /// pool.wait_idle()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pause(&self) {
+        self.shared.gate.pause();
+    }
+
+    /// Ends a [`pause`](Pool::pause). Without one it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fanpool::Pool::new().resume();
+    /// ```
+    pub fn resume(&self) {
+        self.shared.gate.resume();
+    }
+
+    /// Changes the number of workers while tasks run; none is lost.
+    ///
+    /// Growing starts threads before it returns. Shrinking returns at once: a worker that leaves finishes the task it
+    /// runs first, and in a paused pool it leaves after the pause. May be called from a task.
+    ///
+    /// # Errors
+    ///
+    /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS`, the pool is sharded or closed, or a thread or its
+    /// start hook failed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.resize(3)?;
+    /// assert_eq!(pool.workers(), 3);
+    /// # Ok::<(), fanpool::ResizeError>(())
+    /// ```
+    pub fn resize(&self, workers: usize) -> Result<(), ResizeError> {
+        if self.shared.config.sharded {
+            return Err(ResizeError::Sharded);
+        }
+        if self.is_closed() {
+            return Err(ResizeError::Closed);
+        }
+        self.shared.resize(workers, &self.bell)
+    }
+
+    /// Refuses new detached tasks from now on; those accepted still run. Scopes work as before. Idempotent.
+    ///
+    /// When this returns, every task that was accepted is queued: nothing is accepted afterwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.close();
+    /// assert!(pool.spawn(|| ()).is_err());
+    /// ```
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Whether [`close`](Pool::close) was called.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(!fanpool::Pool::new().is_closed());
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        crate::group::Host::is_closed(&*self.shared)
+    }
+
+    /// Blocks until no detached task is queued or running. Tasks of scopes do not count: their scopes wait for them.
+    /// While the pool is paused with tasks queued, this waits.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldDeadlock`] if the caller is a task of this pool.
+    ///
+    /// # Memory ordering
+    ///
+    /// What those tasks did happens before this returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.spawn(|| ())?;
+    /// pool.wait_idle()?;
+    /// assert_eq!(pool.counts().ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_idle(&self) -> Result<(), WouldDeadlock> {
+        if self.shared.is_inside() {
+            return Err(WouldDeadlock);
+        }
+        self.shared.live.wait();
+        Ok(())
+    }
+
+    /// How many workers the pool is to have: the last size that was asked for and reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(fanpool::Pool::new().workers() > 0);
+    /// ```
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        crate::group::Host::size(&*self.shared)
+    }
+
+    /// How many accepted tasks wait to be started, in all groups and scopes, at about this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.pause();
+    /// pool.spawn(|| ())?;
+    /// assert_eq!(pool.queued(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shared.groups().iter().map(|group| group.depth().0).sum()
+    }
+
+    /// How many threads run tasks, at about this moment. A thread between two tasks of a group counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(fanpool::Pool::new().running(), 0);
+    /// ```
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.shared.groups().iter().map(|group| group.depth().1).sum()
+    }
+
+    /// What became of the tasks so far. Exact whenever no task is queued or running; in between a worker may count
+    /// only when it leaves a group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// pool.scope(|s| s.spawn(|| ()));
+    /// assert_eq!(pool.counts().ran, 1);
+    /// ```
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// The index of the worker that the calling thread is, if it is one of this pool's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(fanpool::Pool::new().current_worker(), None);
+    /// ```
+    #[must_use]
+    pub fn current_worker(&self) -> Option<usize> {
+        worker::current().filter(|(pool, _)| *pool == self.shared.id).map(|(_, index)| index)
+    }
+}
+
+pub(crate) fn spawn_in<F>(group: &Arc<TaskGroup>, task: F) -> Result<(), Refused<F>>
+where
+    F: FnOnce() + Send + 'static,
+{
+    group.push_if_open(task, Job::plain).map_err(|task| Refused::new(task, RefusedReason::Closed))
+}
+
+pub(crate) fn submit_in<F, T>(group: &Arc<TaskGroup>, task: F) -> Result<Handle<T>, Refused<F>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let mut handle = None;
+    let pushed = group.push_if_open(task, |task| {
+        let (job, joinable) = handle::task(group, task);
+        handle = Some(joinable);
+        job
+    });
+    match (pushed, handle) {
+        (Ok(()), Some(handle)) => Ok(handle),
+        (Ok(()), None) => unreachable!("an accepted task has a handle"),
+        (Err(task), _) => Err(Refused::new(task, RefusedReason::Closed)),
+    }
+}
+
+/// A group in use by a scope; goes back to the spares when the scope has ended, also by a panic.
+struct Borrowed<'pool> {
+    pool: &'pool Pool,
+    group: Arc<TaskGroup>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.group.reset();
+        self.pool.spares.lock().push(self.group.clone());
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.finish(shutdown::How::RunAll);
+        }
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.shared.config.name)
+            .field("workers", &self.workers())
+            .field("queued", &self.queued())
+            .field("running", &self.running())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! The list of workers: starting, retiring and joining threads.
+
+use super::shared::Shared;
+use super::worker::{Doing, Notice, Station, Worker};
+use super::{BusyWorker, MAX_WORKERS};
+use crate::error::{BuildError, ResizeError, TaskPanicked};
+use crate::group::TaskGroup;
+use crate::sync::atomic::Ordering;
+use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::{Arc, broken, thread};
+use std::time::Instant;
+
+/// A worker that serves.
+struct Slot {
+    station: Arc<Station>,
+    own: Sender<Notice>,
+    /// The group that only this worker serves.
+    bound: Arc<TaskGroup>,
+    thread: thread::JoinHandle,
+}
+
+pub(super) struct Roster {
+    slots: Vec<Slot>,
+    /// Retired workers that nobody has joined.
+    retired: Vec<(Arc<Station>, thread::JoinHandle)>,
+    /// Threads that have not left their loop.
+    alive: usize,
+    /// No worker is started any more.
+    ending: bool,
+}
+
+impl Roster {
+    pub(super) fn new() -> Roster {
+        Roster { slots: Vec::new(), retired: Vec::new(), alive: 0, ending: false }
+    }
+
+    /// The groups that are bound to the workers, in the workers' order.
+    pub(super) fn bound(&self) -> impl Iterator<Item = &Arc<TaskGroup>> {
+        self.slots.iter().map(|slot| &slot.bound)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn retire(&mut self, slot: Slot) {
+        slot.station.retiring.store(true, Ordering::Relaxed);
+        // The last message on this channel: the slot, and with it every way to send, leaves the roster with it.
+        let _ = slot.own.send(Notice::Retire);
+        self.retired.push((slot.station, slot.thread));
+    }
+}
+
+impl Shared {
+    /// Brings the roster to `size` workers. On failure those that had started stay.
+    pub(super) fn resize(self: &Arc<Self>, size: usize, bell: &Receiver<()>) -> Result<(), ResizeError> {
+        BuildError::check("workers", size, 1..=MAX_WORKERS)?;
+        let (reports, hooks_ended) = channel::unbounded();
+        let reports = self.config.on_start.is_some().then_some(reports);
+        let mut waiting_for = 0;
+        let mut grown = Ok(());
+        {
+            let mut roster = self.roster.lock();
+            if roster.ending {
+                return Err(ResizeError::Closed);
+            }
+            while roster.slots.len() > size {
+                if let Some(slot) = roster.slots.pop() {
+                    roster.retire(slot);
+                }
+            }
+            while roster.slots.len() < size {
+                let index = roster.slots.len();
+                match self.start(index, bell.clone(), reports.clone()) {
+                    Ok(slot) => roster.slots.push(slot),
+                    Err(source) => {
+                        grown = Err(BuildError::Thread { wanted: size, started: index, source });
+                        break;
+                    }
+                }
+                roster.alive += 1;
+                waiting_for += usize::from(reports.is_some());
+            }
+            self.size.store(roster.slots.len(), Ordering::Relaxed);
+        }
+        drop(reports);
+        for group in self.groups() {
+            if !broken!("grow_summons_none") {
+                group.summon();
+            }
+        }
+        self.reap();
+        // No lock is held here: a hook may use the pool.
+        for _ in 0..waiting_for {
+            if let Ok(Err((worker, payload))) = hooks_ended.recv() {
+                self.retire_index(worker);
+                grown = Err(BuildError::StartHook { worker, panicked: TaskPanicked::new(payload) });
+            }
+        }
+        Ok(grown?)
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        index: usize,
+        bell: Receiver<()>,
+        started: Option<Sender<Result<(), (usize, crate::panics::Payload)>>>,
+    ) -> std::io::Result<Slot> {
+        let (own, notices) = channel::unbounded();
+        let station = Station::new(index);
+        let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
+        let name = format!("{}-{index}", self.config.name);
+        let bound = self.bound_group(own.clone());
+        let thread = thread::start(name, self.config.stack_size, move || worker.run())?;
+        Ok(Slot { station, own, bound, thread })
+    }
+
+    /// Retires the worker of that index, and with it those of higher ones: indices have no gaps.
+    fn retire_index(&self, index: usize) {
+        let mut roster = self.roster.lock();
+        while roster.slots.len() > index {
+            if let Some(slot) = roster.slots.pop() {
+                roster.retire(slot);
+            }
+        }
+        self.size.store(roster.slots.len(), Ordering::Relaxed);
+    }
+
+    /// No worker is started from now on.
+    pub(super) fn seal(&self) {
+        self.roster.lock().ending = true;
+    }
+
+    /// Tells every worker to leave. Harmless when repeated.
+    pub(super) fn retire_all(&self) {
+        self.retire_index(0);
+    }
+
+    /// A worker's last step.
+    pub(super) fn leave_roster(&self, station: &Station) {
+        let mut roster = self.roster.lock();
+        roster.alive -= 1;
+        station.left.store(true, Ordering::Relaxed);
+        let last = roster.alive == 0 && roster.ending;
+        self.left.notify_all();
+        drop(roster);
+        if last {
+            // Tickets that nobody will pick hold their groups, and those this value.
+            self.lanes.close();
+        }
+    }
+
+    /// Joins the retired workers whose threads have ended, so that resizing to and fro keeps nothing behind.
+    fn reap(&self) {
+        let mut ended = Vec::new();
+        {
+            let mut roster = self.roster.lock();
+            let mut at = 0;
+            while at < roster.retired.len() {
+                if roster.retired[at].1.is_finished() {
+                    ended.push(roster.retired.swap_remove(at));
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        for (_, thread) in ended {
+            thread.join();
+        }
+    }
+
+    /// Waits until every worker has left, or the time is over. Returns whether they have.
+    pub(super) fn wait_left(&self, deadline: Option<Instant>) -> bool {
+        let mut roster = self.roster.lock();
+        while roster.alive > 0 {
+            if self.left.wait_until(&mut roster, deadline) {
+                return roster.alive == 0;
+            }
+        }
+        true
+    }
+
+    /// Waits until every worker that runs no user code has left; they have been told to.
+    pub(super) fn wait_idle_left(&self) {
+        let mut roster = self.roster.lock();
+        let idle = |(station, _): &(Arc<Station>, _)| {
+            !station.left.load(Ordering::Relaxed) && *station.doing.lock() == Doing::Listening
+        };
+        while roster.retired.iter().any(idle) {
+            self.left.wait(&mut roster);
+        }
+    }
+
+    /// Joins the workers that have left. Returns how many, and what the others do.
+    pub(super) fn join_left(&self) -> (usize, Vec<BusyWorker>) {
+        let mut busy = Vec::new();
+        let mut left = Vec::new();
+        {
+            let mut roster = self.roster.lock();
+            for (station, thread) in std::mem::take(&mut roster.retired) {
+                if station.left.load(Ordering::Relaxed) {
+                    left.push(thread);
+                } else {
+                    busy.push(station.report());
+                }
+            }
+            // These were not told to leave yet: whoever settles the last task will.
+            busy.extend(roster.slots.iter().map(|slot| slot.station.report()));
+        }
+        let joined = left.len();
+        for thread in left {
+            thread.join();
+        }
+        busy.sort_by_key(|busy| busy.worker);
+        (joined, busy)
+    }
+}

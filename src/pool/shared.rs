@@ -1,0 +1,212 @@
+//! What a pool, its workers and its groups share.
+
+use super::gate::Gate;
+use super::lanes::Lanes;
+use super::live::Live;
+use super::roster::Roster;
+use super::worker::{self, Notice};
+use super::{Config, Counts};
+use crate::group::{Host, Options, Tally, TaskGroup};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::channel::{Receiver, Sender};
+use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
+
+pub(super) struct Shared {
+    /// Tells pools apart in a worker's thread-local.
+    pub(super) id: usize,
+    pub(super) config: Config,
+    pub(super) lanes: Lanes,
+    pub(super) gate: Gate,
+    pub(super) live: Live,
+    pub(super) closed: AtomicBool,
+    /// Workers in the roster; written under its lock.
+    pub(super) size: AtomicUsize,
+    pub(super) roster: Mutex<Roster>,
+    /// Notified, with the roster's lock, when a worker leaves.
+    pub(super) left: Condvar,
+    totals: Totals,
+    /// Threads that are not workers but run detached tasks, because they wait for a handle.
+    inside: Mutex<Vec<thread::ThreadId>>,
+    /// Every group of this pool that may still exist.
+    groups: Mutex<Vec<Weak<TaskGroup>>>,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    ran: AtomicUsize,
+    panicked: AtomicUsize,
+    cancelled: AtomicUsize,
+    discarded: AtomicUsize,
+}
+
+/// Ids are handed out by std's atomic on both sides: they only have to differ.
+static NEXT_ID: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+
+impl Shared {
+    pub(super) fn new(config: Config) -> (Arc<Shared>, Receiver<()>) {
+        let (lanes, bell) = Lanes::new();
+        let shared = Shared {
+            id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            config,
+            lanes,
+            gate: Gate::new(),
+            live: Live::new(),
+            closed: AtomicBool::new(false),
+            size: AtomicUsize::new(0),
+            roster: Mutex::new(Roster::new()),
+            left: Condvar::new(),
+            totals: Totals::default(),
+            inside: Mutex::new(Vec::new()),
+            groups: Mutex::new(Vec::new()),
+        };
+        (Arc::new(shared), bell)
+    }
+
+    /// A new group that any worker may serve.
+    pub(super) fn group(self: &Arc<Self>, options: Options) -> Arc<TaskGroup> {
+        self.register(TaskGroup::new(self.clone(), options))
+    }
+
+    /// A new group that one worker serves, a task at a time and in order.
+    pub(super) fn bound_group(self: &Arc<Self>, own: Sender<Notice>) -> Arc<TaskGroup> {
+        let host = Arc::new(Bound { shared: self.clone(), own });
+        let options = Options { limit: 1, detached: true, ..Options::new(super::lanes::NORMAL) };
+        self.register(TaskGroup::new(host, options))
+    }
+
+    fn register(&self, group: Arc<TaskGroup>) -> Arc<TaskGroup> {
+        let mut groups = self.groups.lock();
+        if groups.len() == groups.capacity() {
+            // Before growing: doubling makes the cost of looking through all of them constant for each.
+            groups.retain(|group| group.strong_count() > 0);
+        }
+        groups.push(Arc::downgrade(&group));
+        group
+    }
+
+    /// The groups that exist now.
+    pub(super) fn groups(&self) -> Vec<Arc<TaskGroup>> {
+        self.groups.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Refuses new detached tasks; when it returns, every earlier one is queued.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for group in self.groups() {
+            group.barrier();
+        }
+    }
+
+    /// Whether the calling thread runs tasks of this pool further down its stack, so that it must not wait for them.
+    pub(super) fn is_inside(&self) -> bool {
+        worker::current().is_some_and(|(pool, _)| pool == self.id) || self.inside.lock().contains(&thread::id())
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            ran: self.totals.ran.load(Ordering::Relaxed),
+            panicked: self.totals.panicked.load(Ordering::Relaxed),
+            cancelled: self.totals.cancelled.load(Ordering::Relaxed),
+            discarded: self.totals.discarded.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Host for Shared {
+    fn post(&self, ticket: Arc<TaskGroup>) {
+        self.lanes.post(ticket);
+    }
+
+    fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn count(&self, tally: &Tally) {
+        let rows = [
+            (&self.totals.ran, tally.ran),
+            (&self.totals.panicked, tally.panicked),
+            (&self.totals.cancelled, tally.cancelled),
+            (&self.totals.discarded, tally.discarded),
+        ];
+        for (total, more) in rows {
+            if more > 0 {
+                total.fetch_add(more, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn enter(&self) {
+        self.live.enter();
+    }
+
+    fn leave(&self) -> bool {
+        self.live.leave()
+    }
+
+    fn quiet(&self) {
+        if self.live.quiet() {
+            self.retire_all();
+        }
+    }
+
+    fn inside(&self) {
+        self.inside.lock().push(thread::id());
+    }
+
+    fn outside(&self) {
+        let me = thread::id();
+        let mut inside = self.inside.lock();
+        if let Some(at) = inside.iter().rposition(|other| *other == me) {
+            inside.swap_remove(at);
+        }
+    }
+}
+
+/// The host of a group that one worker serves: tickets go to that worker's own channel.
+struct Bound {
+    shared: Arc<Shared>,
+    own: Sender<Notice>,
+}
+
+impl Host for Bound {
+    fn post(&self, ticket: Arc<TaskGroup>) {
+        // A worker reads its channel to the end before it leaves, and is pushed to only while it is in the roster.
+        let _ = self.own.send(Notice::Help(ticket));
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    fn count(&self, tally: &Tally) {
+        self.shared.count(tally);
+    }
+
+    fn enter(&self) {
+        self.shared.enter();
+    }
+
+    fn leave(&self) -> bool {
+        self.shared.leave()
+    }
+
+    fn quiet(&self) {
+        self.shared.quiet();
+    }
+
+    fn inside(&self) {
+        self.shared.inside();
+    }
+
+    fn outside(&self) {
+        self.shared.outside();
+    }
+}

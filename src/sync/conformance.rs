@@ -1,0 +1,153 @@
+//! What both sides of `sync` must do. Unit tests run each case on real threads, `loom-tests` in the model.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+use super::channel::{Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, unbounded};
+use super::{Arc, Condvar, Mutex, thread};
+
+/// Every case, by name.
+pub(crate) const CASES: &[(&str, fn())] = &[
+    ("fifo_and_emptiness", fifo_and_emptiness),
+    ("bounded_refuses_and_blocks", bounded_refuses_and_blocks),
+    ("disconnection_is_seen_after_the_last_message", disconnection_is_seen_after_the_last_message),
+    ("send_without_receivers_returns_the_message", send_without_receivers_returns_the_message),
+    ("unread_messages_are_dropped_with_the_last_receiver", unread_messages_are_dropped_with_the_last_receiver),
+    ("two_receivers_share_the_messages", two_receivers_share_the_messages),
+    ("either_side_wakes_a_double_receive", either_side_wakes_a_double_receive),
+    ("a_double_receive_ends_when_both_sides_do", a_double_receive_ends_when_both_sides_do),
+    ("a_condition_variable_loses_no_notice", a_condition_variable_loses_no_notice),
+];
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle {
+    match thread::start("conformance".into(), None, body) {
+        Ok(handle) => handle,
+        Err(error) => panic!("no thread: {error}"),
+    }
+}
+
+fn fifo_and_emptiness() {
+    let (tx, rx) = unbounded();
+    assert!(rx.is_empty());
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    tx.send(1).unwrap();
+    tx.send(2).unwrap();
+    assert!(!rx.is_empty());
+    assert_eq!((rx.recv(), rx.try_recv()), (Ok(1), Ok(2)));
+}
+
+fn bounded_refuses_and_blocks() {
+    let (tx, rx) = bounded(1);
+    tx.try_send(1).unwrap();
+    assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+    let sender = spawn(move || tx.send(3).unwrap());
+    assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(3)));
+    sender.join();
+}
+
+fn disconnection_is_seen_after_the_last_message() {
+    let (tx, rx) = unbounded();
+    let sender = spawn(move || tx.send(7).unwrap());
+    assert_eq!(rx.recv(), Ok(7));
+    assert_eq!(rx.recv(), Err(RecvError));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+    sender.join();
+}
+
+fn send_without_receivers_returns_the_message() {
+    let (tx, rx) = bounded(1);
+    tx.send(1).unwrap();
+    let receiver = spawn(move || drop(rx));
+    assert_eq!(tx.send(2), Err(SendError(2)), "a blocked sender is told");
+    assert_eq!(tx.try_send(3), Err(TrySendError::Disconnected(3)));
+    receiver.join();
+}
+
+fn unread_messages_are_dropped_with_the_last_receiver() {
+    let message = Arc::new(());
+    let (tx, rx) = unbounded();
+    let other = rx.clone();
+    tx.send(message.clone()).unwrap();
+    drop(rx);
+    assert_eq!(Arc::strong_count(&message), 2);
+    drop(other);
+    assert_eq!(Arc::strong_count(&message), 1);
+}
+
+fn two_receivers_share_the_messages() {
+    let (tx, rx) = unbounded();
+    let (seen, other) = (Arc::new(Mutex::new(Vec::new())), rx.clone());
+    let sink = seen.clone();
+    let receiver = spawn(move || {
+        while let Ok(message) = other.recv() {
+            sink.lock().push(message);
+        }
+    });
+    tx.send(1).unwrap();
+    tx.send(2).unwrap();
+    drop(tx);
+    while let Ok(message) = rx.recv() {
+        seen.lock().push(message);
+    }
+    receiver.join();
+    let mut seen = std::mem::take(&mut *seen.lock());
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 2]);
+}
+
+fn either_side_wakes_a_double_receive() {
+    let (a, on_a) = unbounded::<u8>();
+    let (b, on_b) = unbounded::<u16>();
+    let sender = spawn(move || {
+        b.send(1).unwrap();
+        a.send(2).unwrap();
+    });
+    let (mut first, mut second) = (None, None);
+    while first.is_none() || second.is_none() {
+        match recv_either(&on_a, &on_b) {
+            Ok(Either::First(message)) => first = Some(message),
+            Ok(Either::Second(message)) => second = Some(message),
+            Err(RecvError) => panic!("a message was lost"),
+        }
+    }
+    assert_eq!((first, second), (Some(2), Some(1)));
+    sender.join();
+}
+
+fn a_double_receive_ends_when_both_sides_do() {
+    let (a, on_a) = unbounded::<u8>();
+    let (b, on_b) = unbounded::<u8>();
+    let sender = spawn(move || {
+        drop(a);
+        b.send(1).unwrap();
+    });
+    assert!(matches!(recv_either(&on_a, &on_b), Ok(Either::Second(1))));
+    assert!(recv_either(&on_a, &on_b).is_err());
+    sender.join();
+}
+
+fn a_condition_variable_loses_no_notice() {
+    let shared = Arc::new((Mutex::new(false), Condvar::new()));
+    let other = shared.clone();
+    let setter = spawn(move || {
+        *other.0.lock() = true;
+        other.1.notify_all();
+    });
+    let mut set = shared.0.lock();
+    while !*set {
+        shared.1.wait(&mut set);
+    }
+    drop(set);
+    setter.join();
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    #[test]
+    fn the_shipping_side_conforms() {
+        for (name, case) in super::CASES {
+            for _ in 0..200 {
+                case();
+            }
+            println!("{name}: held");
+        }
+    }
+}

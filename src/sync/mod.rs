@@ -1,0 +1,39 @@
+//! The one door to threads, locks, atomics, parking and channels.
+//!
+//! Every other module takes its primitives from here and from nowhere else, so that one `cfg` decides what they are:
+//!
+//! * `real`: crossbeam channels, parking_lot locks and std threads, re-exported with as little on top as possible.
+//! * `model`: the same names on [loom](https://docs.rs/loom), under `--cfg fanpool_loom`. loom cannot see inside
+//!   crossbeam-channel or parking_lot, so the channel there is a `Mutex` and a `Condvar`.
+//!
+//! `conformance` holds both sides to the same behaviour. `Arc` and `Weak` are std's on both sides: loom's `Arc` has no
+//! `Weak`, and std's reference counts are not what the models are about.
+//!
+//! What differs under the model, and why it may: time stands still ([`Condvar::wait_until`] gives every other thread
+//! a turn and then reports a time-out), thread names and stack sizes are ignored, and nothing spins.
+
+#[cfg(not(fanpool_loom))]
+mod real;
+#[cfg(not(fanpool_loom))]
+pub(crate) use real::{Condvar, Mutex, MutexGuard, atomic, channel, local, thread};
+
+#[cfg(fanpool_loom)]
+mod model;
+#[cfg(fanpool_loom)]
+pub(crate) use model::{Condvar, Mutex, MutexGuard, atomic, channel, local, thread};
+
+#[cfg(any(test, fanpool_loom))]
+pub(crate) mod conformance;
+
+pub(crate) use crossbeam_utils::CachePadded;
+pub(crate) use std::sync::{Arc, Weak};
+
+/// Whether this build breaks the named step of a protocol on purpose.
+///
+/// Each break is built by `loom-tests/breaks.sh`, which requires a model to fail. Shipping builds see `false`.
+macro_rules! broken {
+    ($name:literal) => {
+        cfg!(all(fanpool_loom, fanpool_break = $name))
+    };
+}
+pub(crate) use broken;

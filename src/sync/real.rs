@@ -1,0 +1,125 @@
+//! The shipping side: crossbeam, parking_lot and std.
+
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+/// `parking_lot::Condvar`, with the one waiting form that has a deadline narrowed to "did it run out".
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(parking_lot::Condvar);
+
+impl Condvar {
+    pub(crate) const fn new() -> Condvar {
+        Condvar(parking_lot::Condvar::new())
+    }
+
+    pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        self.0.wait(guard);
+    }
+
+    /// Waits until notified or until `deadline`; `None` never runs out. Returns whether the time ran out.
+    pub(crate) fn wait_until<T>(&self, guard: &mut MutexGuard<'_, T>, deadline: Option<std::time::Instant>) -> bool {
+        match deadline {
+            Some(deadline) => self.0.wait_until(guard, deadline).timed_out(),
+            None => {
+                self.0.wait(guard);
+                false
+            }
+        }
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+}
+
+pub(crate) mod channel {
+    //! crossbeam's channels, and a receive from whichever of two has something.
+
+    #[cfg(test)]
+    pub(crate) use crossbeam_channel::bounded;
+    pub(crate) use crossbeam_channel::{Receiver, RecvError, Sender, unbounded};
+    #[cfg(test)]
+    pub(crate) use crossbeam_channel::{SendError, TryRecvError, TrySendError};
+
+    /// What [`recv_either`] received, and from which side.
+    #[derive(Debug)]
+    pub(crate) enum Either<A, B> {
+        First(A),
+        Second(B),
+    }
+
+    /// Blocks until one of the two has a message; fails once both are disconnected and empty.
+    pub(crate) fn recv_either<A, B>(a: &Receiver<A>, b: &Receiver<B>) -> Result<Either<A, B>, RecvError> {
+        crossbeam_channel::select! {
+            recv(a) -> message => match message {
+                Ok(message) => Ok(Either::First(message)),
+                Err(RecvError) => b.recv().map(Either::Second),
+            },
+            recv(b) -> message => match message {
+                Ok(message) => Ok(Either::Second(message)),
+                Err(RecvError) => a.recv().map(Either::First),
+            },
+        }
+    }
+}
+
+pub(crate) mod thread {
+    //! Named threads, and the little of `std::thread` that the crate needs.
+
+    use std::io;
+
+    #[derive(Debug)]
+    pub(crate) struct JoinHandle(std::thread::JoinHandle<()>);
+
+    pub(crate) type ThreadId = std::thread::ThreadId;
+
+    /// Starts a thread. The name must hold no NUL byte.
+    pub(crate) fn start(
+        name: String,
+        stack: Option<usize>,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<JoinHandle> {
+        let mut builder = std::thread::Builder::new().name(name);
+        if let Some(bytes) = stack {
+            builder = builder.stack_size(bytes);
+        }
+        builder.spawn(body).map(JoinHandle)
+    }
+
+    pub(crate) fn id() -> ThreadId {
+        std::thread::current().id()
+    }
+
+    impl JoinHandle {
+        /// Waits until the thread has ended, thread-local destructors included.
+        pub(crate) fn join(self) {
+            // A worker's body catches every panic of user code; what a thread-local destructor does is not ours.
+            let _ = self.0.join();
+        }
+
+        pub(crate) fn is_finished(&self) -> bool {
+            self.0.is_finished()
+        }
+    }
+
+    /// Spins while `condition` holds, for a bounded few microseconds.
+    pub(crate) fn spin_while(condition: impl Fn() -> bool) {
+        for _ in 0..128 {
+            if !condition() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// A `thread_local!` whose value needs no destructor, so that it can be read while a thread's locals are destroyed.
+macro_rules! local {
+    ($(#[$meta:meta])* static $name:ident: $ty:ty = $value:expr) => {
+        ::std::thread_local! { $(#[$meta])* static $name: $ty = const { $value } }
+    };
+}
+pub(crate) use local;
