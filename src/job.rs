@@ -193,7 +193,9 @@ mod tests {
         check::<32>();
         check::<33>();
         check::<4096>();
-        check::<{ 1 << 20 }>();
+        // Unoptimised code keeps several copies of the closure on the stack while it moves.
+        let large = std::thread::Builder::new().stack_size(64 << 20).spawn(check::<{ 1 << 20 }>).unwrap();
+        large.join().unwrap();
     }
 
     #[test]

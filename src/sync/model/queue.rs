@@ -140,13 +140,15 @@ pub(crate) fn recv_either<A, B>(a: &Receiver<A>, b: &Receiver<B>) -> Result<Eith
     a.0.watch(&watcher);
     b.0.watch(&watcher);
     let received = loop {
-        let first = a.try_recv();
-        if let Ok(message) = first {
-            break Ok(Either::First(message));
+        let mut ended = false;
+        match a.try_recv() {
+            Ok(message) => break Ok(Either::First(message)),
+            Err(TryRecvError::Disconnected) => ended = true,
+            Err(TryRecvError::Empty) => {}
         }
         match b.try_recv() {
             Ok(message) => break Ok(Either::Second(message)),
-            Err(TryRecvError::Disconnected) if first == Err(TryRecvError::Disconnected) => break Err(RecvError),
+            Err(TryRecvError::Disconnected) if ended => break Err(RecvError),
             Err(_) => {}
         }
         let mut rung = watcher.rung.lock();
