@@ -11,7 +11,7 @@
 use crate::group::TaskGroup;
 use crate::handle::{self, ScopedHandle};
 use crate::job::{Call, Job, Verdict};
-use crate::panics;
+use crate::panics::{self, Payload};
 use crate::sync::Arc;
 use std::fmt;
 use std::marker::PhantomData;
@@ -143,9 +143,9 @@ impl fmt::Debug for Scope<'_, '_> {
     }
 }
 
-/// Calls `body` with a scope over `group`, waits for every task, and only then returns or goes on with a panic: the
-/// body's before the first task's.
-pub(crate) fn run<'env, F, R>(group: &Arc<TaskGroup>, body: F) -> R
+/// Calls `body` with a scope over `group`, waits for every task, and only then returns: what `body` returned, or else its
+/// panic, or else the first task's.
+pub(crate) fn run<'env, F, R>(group: &Arc<TaskGroup>, body: F) -> Result<R, Payload>
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
 {
@@ -156,20 +156,17 @@ where
     group.wait_all();
     std::mem::forget(abort);
 
-    let first_panic = group.take_panic();
-    match (result, first_panic) {
-        (Ok(value), None) => value,
+    match (result, group.take_panic()) {
         (Ok(value), Some(payload)) => {
             if let Err(second) = panics::drop_quietly(value) {
                 panics::discard(second);
             }
-            panics::resume(payload)
+            Err(payload)
         }
-        (Err(payload), first_task) => {
-            if let Some(other) = first_task {
-                panics::discard(other);
-            }
-            panics::resume(payload)
+        (Err(payload), Some(of_a_task)) => {
+            panics::discard(of_a_task);
+            Err(payload)
         }
+        (result, None) => result,
     }
 }

@@ -9,12 +9,19 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// Runs a model within a bound on preemptions.
+/// Runs a model within a bound on preemptions, and says how much it explored.
 fn model(bound: usize, body: impl Fn() + Sync + Send + 'static) {
+    let executions = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (counter, began) = (executions.clone(), std::time::Instant::now());
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(bound);
     builder.max_branches = 20_000;
-    builder.check(body);
+    builder.check(move || {
+        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        body();
+    });
+    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    println!("{executions} executions within {bound} preemptions, {:.1?}", began.elapsed());
 }
 
 fn pool(workers: usize) -> Pool {
@@ -70,7 +77,7 @@ fn push_against_a_helper_giving_up_its_place() {
 
 #[test]
 fn two_pushers_and_one_post() {
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
         let other = pool.clone();
         let pusher = loom::thread::spawn(move || other.spawn(|| ()).unwrap());
@@ -95,7 +102,7 @@ fn a_waiting_owner_against_the_last_task() {
 
 #[test]
 fn a_task_spawns_while_the_owner_parks() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let ran = AtomicUsize::new(0);
         pool.scope(|s| {
@@ -113,7 +120,7 @@ fn a_task_spawns_while_the_owner_parks() {
 #[test]
 fn two_tasks_of_a_scope_need_a_worker_and_the_owner() {
     // Task 1 ends only after task 2 ran, whoever of the two threads has which.
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let (tell, told) = (loom::sync::Mutex::new(false), loom::sync::Condvar::new());
         pool.scope(|s| {
@@ -155,7 +162,7 @@ fn helpers_summon_each_other() {
 
 #[test]
 fn nested_scopes_on_one_worker() {
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
         let inner = pool.clone();
         let handle = pool.submit(move || {
@@ -181,7 +188,7 @@ fn join_stealing_its_task_against_a_helper_taking_it() {
 
 #[test]
 fn join_waits_for_a_task_that_runs() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let value = Shared::new();
         let task = value.clone();
@@ -194,7 +201,7 @@ fn join_waits_for_a_task_that_runs() {
 
 #[test]
 fn close_against_submit() {
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
         let other = pool.clone();
         let submitter = loom::thread::spawn(move || {
@@ -213,7 +220,7 @@ fn close_against_submit() {
 
 #[test]
 fn wait_idle_against_the_last_task() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let value = Shared::new();
         let task = value.clone();
@@ -225,7 +232,7 @@ fn wait_idle_against_the_last_task() {
 
 #[test]
 fn drop_of_the_pool_against_queued_tasks() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let value = Shared::new();
         for _ in 0..2 {
@@ -243,7 +250,7 @@ fn drop_of_the_pool_against_queued_tasks() {
 
 #[test]
 fn shutdown_now_against_a_helper() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         for _ in 0..2 {
             let captured = Track::new(());
@@ -294,7 +301,7 @@ fn resize_up_brings_help_to_a_stuck_group() {
 
 #[test]
 fn pause_against_shutdown() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         pool.pause();
         let captured = Track::new(());
@@ -305,7 +312,7 @@ fn pause_against_shutdown() {
 
 #[test]
 fn pause_against_a_helper() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         pool.spawn(|| ()).unwrap();
         pool.spawn(|| ()).unwrap();
@@ -318,7 +325,7 @@ fn pause_against_a_helper() {
 
 #[test]
 fn a_panic_in_the_last_task() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let captured = Track::new(());
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -337,10 +344,17 @@ fn a_panic_in_the_last_task() {
 
 #[test]
 fn a_pool_dropped_on_its_own_worker() {
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
-        let (inner, captured) = (pool.clone(), Track::new(()));
-        pool.spawn(move || drop((inner, captured))).unwrap();
+        let order = Arc::new(AtomicUsize::new(0));
+        let (inner, step, captured) = (pool.clone(), order.clone(), Track::new(()));
+        pool.spawn(move || {
+            // loom does not switch threads in std's `Arc`; this is where it may.
+            step.fetch_add(1, Ordering::Relaxed);
+            drop((inner, captured));
+        })
+        .unwrap();
+        order.fetch_add(1, Ordering::Relaxed);
         drop(pool);
     });
 }
@@ -368,7 +382,7 @@ fn a_strand_hands_over() {
 
 #[test]
 fn a_strand_joined_in_order() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let value = Shared::new();
         let strand = pool.group().limit(1).build().unwrap();
@@ -382,7 +396,7 @@ fn a_strand_joined_in_order() {
 #[test]
 fn two_groups_take_turns() {
     // With another ticket waiting a helper yields after every task (time stands still here, slices are empty).
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let other = pool.group().build().unwrap();
         for _ in 0..2 {
@@ -396,7 +410,7 @@ fn two_groups_take_turns() {
 
 #[test]
 fn cancel_against_start() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let token = CancelToken::new();
         let value = Shared::new();
@@ -422,7 +436,7 @@ fn cancel_against_start() {
 
 #[test]
 fn a_cancelled_group_starts_nothing() {
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let token = CancelToken::new();
         let group = pool.group().cancel(&token).build().unwrap();

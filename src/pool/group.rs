@@ -5,6 +5,7 @@ use crate::cancel::CancelToken;
 use crate::error::{BuildError, Failures, Refused};
 use crate::group::{Options, TaskGroup};
 use crate::handle::Handle;
+use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::Arc;
 use crate::try_scope::{OnError, Run, TryScope};
@@ -279,7 +280,7 @@ impl Group<'_> {
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
         let options = Options { detached: false, ..self.tasks.options().clone() };
-        scope::run(&self.pool.shared.group(options), body)
+        scope::run(&self.pool.shared.group(options), body).unwrap_or_else(|payload| panics::resume(payload))
     }
 
     /// As [`Pool::try_scope`], with the group's options.

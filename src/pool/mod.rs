@@ -18,6 +18,7 @@ use crate::error::{BuildError, Failures, Refused, RefusedReason, ResizeError, Wo
 use crate::group::{Options, TaskGroup};
 use crate::handle::{self, Handle};
 use crate::job::Job;
+use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::channel::Receiver;
 use crate::sync::{Arc, Mutex};
@@ -252,8 +253,10 @@ impl Pool {
     {
         let spare = self.spares.lock().pop();
         let group = spare.unwrap_or_else(|| self.shared.group(Options::new(lanes::NORMAL)));
-        let borrowed = Borrowed { pool: self, group };
-        scope::run(&borrowed.group, body)
+        let result = scope::run(&group, body);
+        group.reset();
+        self.spares.lock().push(group);
+        result.unwrap_or_else(|payload| panics::resume(payload))
     }
 
     /// A scope of tasks that may fail. See [`OnError`] for what a failure does to the others.
@@ -552,19 +555,6 @@ where
         (Ok(()), Some(handle)) => Ok(handle),
         (Ok(()), None) => unreachable!("an accepted task has a handle"),
         (Err(task), _) => Err(Refused::new(task, RefusedReason::Closed)),
-    }
-}
-
-/// A group in use by a scope; goes back to the spares when the scope has ended, also by a panic.
-struct Borrowed<'pool> {
-    pool: &'pool Pool,
-    group: Arc<TaskGroup>,
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        self.group.reset();
-        self.pool.spares.lock().push(self.group.clone());
     }
 }
 
