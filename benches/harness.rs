@@ -1,0 +1,88 @@
+//! Runs rivals side by side: interleaved rounds in one process, medians, and ratios to the first row.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// One rival: its name and one run of the work.
+pub type Row<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
+/// Runs every row once to warm up and then `rounds` times, in turn, and prints medians for one of `units` and their
+/// ratio to the first row.
+pub fn compare(title: &str, unit: &str, units: usize, rounds: usize, mut rows: Vec<Row<'_>>) {
+    let mut times = vec![Vec::new(); rows.len()];
+    for round in 0..=rounds {
+        for ((_, run), times) in rows.iter_mut().zip(&mut times) {
+            let began = Instant::now();
+            run();
+            if round > 0 {
+                times.push(began.elapsed().as_secs_f64() * 1e9 / units as f64);
+            }
+        }
+    }
+    println!("\n{title} (ns per {unit}, {rounds} rounds)");
+    println!("  {:<28}{:>12}{:>12}{:>12}{:>18}", "", "min", "median", "max", "fanpool / this");
+    let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
+    for ((name, _), (times, median)) in rows.iter().zip(times.iter().zip(&medians)) {
+        let (min, max) = (times[0], times[times.len() - 1]);
+        println!("  {name:<28}{min:>12.1}{median:>12.1}{max:>12.1}{:>18.3}", medians[0] / median);
+    }
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Computes for about `nanos` nanoseconds, without touching memory. Calibrated once.
+pub fn work(nanos: usize) {
+    spin(nanos * calibration() / 1000);
+}
+
+fn spin(steps: usize) {
+    let mut x = steps as u64;
+    for _ in 0..steps {
+        x = black_box(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+    black_box(x);
+}
+
+/// Steps per microsecond.
+fn calibration() -> usize {
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    let known = STEPS.load(Ordering::Relaxed);
+    if known > 0 {
+        return known;
+    }
+    let best = (0..20)
+        .map(|_| {
+            let began = Instant::now();
+            spin(1_000_000);
+            began.elapsed().as_micros() as usize
+        })
+        .min();
+    let steps = 1_000_000 / best.unwrap_or(1).max(1);
+    STEPS.store(steps.max(1), Ordering::Relaxed);
+    steps.max(1)
+}
+
+/// Nanoseconds that a cache line takes to the other core and back: what contended figures depend on.
+#[must_use]
+pub fn ping_pong() -> f64 {
+    const ROUNDS: usize = 200_000;
+    let ball = AtomicUsize::new(0);
+    let began = Instant::now();
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            for i in 0..ROUNDS {
+                while ball.load(Ordering::Acquire) != 2 * i + 1 {}
+                ball.store(2 * i + 2, Ordering::Release);
+            }
+        });
+        for i in 0..ROUNDS {
+            ball.store(2 * i + 1, Ordering::Release);
+            while ball.load(Ordering::Acquire) != 2 * i + 2 {}
+        }
+    });
+    began.elapsed().as_nanos() as f64 / ROUNDS as f64
+}
