@@ -458,3 +458,35 @@ fn broadcast_against_resize_down() {
         resizer.join().unwrap();
     });
 }
+
+#[test]
+fn a_parked_owner_is_needed() {
+    // The only worker runs a task that waits for the one it spawned: nobody but the owner can run that.
+    model(2, || {
+        let pool = pool(1);
+        let (done, told) = (loom::sync::Mutex::new(false), loom::sync::Condvar::new());
+        pool.scope(|s| {
+            s.spawn(|| {
+                s.spawn(|| {
+                    *done.lock().unwrap() = true;
+                    told.notify_all();
+                });
+                let mut done = done.lock().unwrap();
+                while !*done {
+                    done = told.wait(done).unwrap();
+                }
+            });
+        });
+    });
+}
+
+#[test]
+fn a_task_joins_what_it_submitted() {
+    model(2, || {
+        let pool = Arc::new(pool(1));
+        let inner = pool.clone();
+        pool.spawn(move || assert_eq!(inner.submit(|| 1).join().unwrap(), 1)).unwrap();
+        pool.wait_idle().unwrap();
+        assert_eq!(pool.counts().ran, 2);
+    });
+}

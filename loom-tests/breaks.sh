@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Builds each planted break and requires a model to fail: the one named beside it.
+#
+# A break is a `cfg` of its own (`--cfg fanpool_break="name"`, see `broken!` in src/sync/mod.rs) that drops a re-check, skips
+# a wake-up or weakens an ordering.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+breaks="
+leave_without_recheck      push_against_a_helper_giving_up_its_place
+arrival_posts_none         helpers_summon_each_other
+yield_posts_none           two_groups_take_turns
+push_wakes_no_owner        a_parked_owner_is_needed
+leaving_wakes_no_owner     a_waiting_owner_against_the_last_task
+park_unregistered          a_waiting_owner_against_the_last_task
+owner_never_helps          nested_scopes_on_one_worker
+end_wakes_no_joiner        join_waits_for_a_task_that_runs
+join_never_runs            a_task_joins_what_it_submitted
+close_without_barrier      close_against_submit
+leave_relaxed              wait_idle_against_the_last_task
+cancel_relaxed             cancel_against_start
+cancelled_tasks_start      a_cancelled_group_starts_nothing
+grow_summons_none          resize_up_brings_help_to_a_stuck_group
+"
+
+missed=0
+while read -r name model; do
+    [ -n "$name" ] || continue
+    log=$(mktemp)
+    flags="--cfg fanpool_loom --cfg fanpool_break=\"$name\""
+    if ! CARGO_ENCODED_RUSTFLAGS=$(printf -- '--cfg\x1ffanpool_loom\x1f--cfg\x1ffanpool_break="%s"' "$name") \
+        CARGO_TARGET_DIR=target/breaks cargo test --release --test models --no-run >"$log" 2>&1; then
+        echo "does not build: $flags"
+        cat "$log"
+        exit 1
+    fi
+    binary=$(sed -n 's/.*(\(target\/breaks\/.*\)).*/\1/p' "$log" | head -n 1)
+    if timeout 120 "$binary" --exact "$model" --test-threads 1 >"$log" 2>&1; then
+        echo "MISSED  $name: $model passes"
+        missed=1
+    elif ! grep -q "running 1 test" "$log"; then
+        echo "MISSED  $name: there is no model $model"
+        missed=1
+    else
+        echo "caught  $name by $model"
+    fi
+    rm -f "$log"
+done <<<"$breaks"
+exit $missed
