@@ -1,0 +1,54 @@
+//! What the library promises, on real threads. Tests are named after the rows of the table in `../README.md`.
+
+mod building;
+mod tasks;
+
+use fanpool::{Pool, Workers};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
+
+pub(crate) fn pool(workers: usize) -> Pool {
+    Pool::builder().workers(Workers::Fixed(workers)).build().unwrap()
+}
+
+/// Runs a test that would hang if it failed, and fails it after a minute instead.
+pub(crate) fn within(body: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let runner = std::thread::spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(body));
+        let _ = done.send(());
+        if let Err(payload) = result {
+            std::panic::resume_unwind(payload);
+        }
+    });
+    assert!(ended.recv_timeout(Duration::from_secs(60)).is_ok(), "hangs");
+    if let Err(payload) = runner.join() {
+        std::panic::resume_unwind(payload);
+    }
+}
+
+/// Panics without the hook, which would print for each.
+pub(crate) fn quiet_panic(payload: impl Send + 'static) -> ! {
+    std::panic::resume_unwind(Box::new(payload))
+}
+
+/// A value whose `Drop` panics, quietly.
+pub(crate) struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            quiet_panic("dropped");
+        }
+    }
+}
+
+/// Counts how often it is dropped.
+pub(crate) struct Counted(pub(crate) std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
