@@ -7,20 +7,20 @@ set -uo pipefail
 cd "$(dirname "$0")"
 
 breaks="
-leave_without_recheck      push_against_a_helper_giving_up_its_place
-arrival_posts_none         helpers_summon_each_other
-yield_posts_none           two_groups_take_turns
-push_wakes_no_owner        a_parked_owner_is_needed
-leaving_wakes_no_owner     a_waiting_owner_against_the_last_task
-park_unregistered          a_waiting_owner_against_the_last_task
-owner_never_helps          nested_scopes_on_one_worker
-end_wakes_no_joiner        join_waits_for_a_task_that_runs
-join_never_runs            a_task_joins_what_it_submitted
-close_without_barrier      close_against_submit
-leave_relaxed              wait_idle_against_the_last_task
-cancel_relaxed             cancel_against_start
-cancelled_tasks_start      a_cancelled_group_starts_nothing
-grow_summons_none          resize_up_brings_help_to_a_stuck_group
+leave_without_recheck      helpers::push_against_a_helper_giving_up_its_place
+arrival_posts_none         helpers::helpers_summon_each_other
+yield_posts_none           helpers::two_groups_take_turns
+push_wakes_no_owner        waiting::a_parked_owner_is_needed
+leaving_wakes_no_owner     waiting::a_waiting_owner_against_the_last_task
+park_unregistered          waiting::a_waiting_owner_against_the_last_task
+owner_never_helps          waiting::nested_scopes_on_one_worker
+end_wakes_no_joiner        waiting::join_waits_for_a_task_that_runs
+join_never_runs            waiting::a_task_joins_what_it_submitted
+close_without_barrier      ending::close_against_submit
+leave_relaxed              ending::wait_idle_against_the_last_task
+cancel_relaxed             helpers::cancel_against_start
+cancelled_tasks_start      helpers::a_cancelled_group_starts_nothing
+grow_summons_none          ending::resize_up_brings_help_to_a_stuck_group
 "
 
 missed=0

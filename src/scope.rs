@@ -98,10 +98,10 @@ impl<'scope> Scope<'scope, '_> {
     where
         F: FnOnce() + Send + 'scope,
     {
-        self.group.expect_one();
+        self.group.add_one();
         let lent = Lent { task: Some(task), unit: Unit(self.group.clone()) };
         let job = Job::new(move |call| lent.call(call));
-        // SAFETY: [waited]: the unit expected above is given back by `Unit`, which `Lent` drops after the task.
+        // SAFETY: [waited]: the unit added above is given back by `Unit`, which `Lent` drops after the task.
         unsafe { job.erase() }
     }
 }

@@ -222,7 +222,7 @@ impl TaskGroup {
 
     fn enqueue(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>, job: Job<'static>) {
         inbox.arrived.push_back(job);
-        self.expect(&mut inbox, 1);
+        self.add_pending(&mut inbox, 1);
         let post = self.take_post(&mut inbox);
         if inbox.waiting > 0 && !broken!("push_wakes_no_owner") {
             self.changed.notify_all();
@@ -232,7 +232,7 @@ impl TaskGroup {
     }
 
     /// Adds to `pending`.
-    fn expect(&self, inbox: &mut Inbox, jobs: usize) {
+    fn add_pending(&self, inbox: &mut Inbox, jobs: usize) {
         if inbox.pending == 0 {
             self.busy.store(true, Ordering::Relaxed);
             if self.options.detached {

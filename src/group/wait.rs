@@ -127,7 +127,7 @@ impl TaskGroup {
     pub(crate) fn run_out_of_turn(self: &Arc<Self>, run: impl FnOnce() -> Verdict) {
         {
             let mut inbox = self.inbox.lock();
-            self.expect(&mut inbox, 1);
+            self.add_pending(&mut inbox, 1);
             self.take_place(&mut inbox, false);
         }
         self.enter_host();
@@ -141,11 +141,11 @@ impl TaskGroup {
     }
 
     /// Adds a pending unit for work that this group's owner must wait for and that runs elsewhere.
-    pub(crate) fn expect_one(&self) {
-        self.expect(&mut self.inbox.lock(), 1);
+    pub(crate) fn add_one(&self) {
+        self.add_pending(&mut self.inbox.lock(), 1);
     }
 
-    /// Settles what [`TaskGroup::expect_one`] added.
+    /// Settles what [`TaskGroup::add_one`] added.
     pub(crate) fn settle_one(&self) {
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &Tally { settled: 1, ..Tally::default() });

@@ -1,7 +1,11 @@
 //! What the library promises, on real threads. Tests are named after the rows of the table in `../README.md`.
 
 mod building;
+mod ending;
+mod groups;
+mod layering;
 mod tasks;
+mod waiting;
 
 use fanpool::{Pool, Workers};
 use std::panic::{AssertUnwindSafe, catch_unwind};

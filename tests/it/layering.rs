@@ -1,0 +1,108 @@
+//! Reads the sources and holds them to the project's own rules; also which public types may cross threads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(under: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut open) = (Vec::new(), vec![root.join(under)]);
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path.strip_prefix(root).unwrap().to_owned(), text));
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// The lines of code before the unit tests, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(all(test"))
+        .filter(|line| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn only_sync_names_primitives() {
+    for (path, text) in sources("src") {
+        if path.starts_with("src/sync") {
+            continue;
+        }
+        for line in code(&text) {
+            let id_counter = path.ends_with("pool/shared.rs") && line.contains("std::sync::atomic");
+            for name in ["std::sync", "std::thread", "parking_lot", "crossbeam_channel", "loom::"] {
+                assert!(!line.contains(name) || id_counter, "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_two_files() {
+    for (path, text) in sources("src") {
+        let allowed = path.ends_with("src/job.rs") || path.ends_with("src/scope.rs");
+        let used = code(&text).any(|line| line.contains("unsafe ") || line.contains("allow(unsafe_code)"));
+        assert_eq!(used, allowed, "{}", path.display());
+    }
+}
+
+#[test]
+fn layers_know_only_those_below() {
+    // Lowest first. `error` and `cancel` know only `sync` and `panics`.
+    let layers = ["sync", "panics", "error", "cancel", "job", "group", "handle", "scope", "try_scope", "pool"];
+    for (path, text) in sources("src") {
+        let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let Some(own) = layers.iter().position(|name| *name == layer) else { continue };
+        for line in code(&text) {
+            for above in &layers[own + 1..] {
+                assert!(!line.contains(&format!("crate::{above}::")), "{}: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for under in ["src", "tests", "benches", "examples", "loom-tests/tests"] {
+        for (path, text) in sources(under) {
+            // Public verbs with an example each make a long page of little code.
+            let lines = code(&text).count();
+            assert!(lines <= 400, "{} has {lines} lines of code", path.display());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_unwrapped_outside_tests() {
+    for (path, text) in sources("src") {
+        if path.ends_with("conformance.rs") {
+            continue;
+        }
+        for line in code(&text) {
+            assert!(!line.contains(".unwrap()") && !line.contains(".expect("), "{}: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn public_types_cross_threads() {
+    fn send_sync<T: Send + Sync>() {}
+    send_sync::<fanpool::Pool>();
+    send_sync::<fanpool::Builder>();
+    send_sync::<fanpool::Group<'_>>();
+    send_sync::<fanpool::GroupBuilder<'_>>();
+    send_sync::<fanpool::Scope<'_, '_>>();
+    send_sync::<fanpool::TryScope<'_, '_, std::cell::Cell<u8>>>();
+    send_sync::<fanpool::Handle<std::cell::Cell<u8>>>();
+    send_sync::<fanpool::CancelToken>();
+    send_sync::<fanpool::TaskPanicked>();
+    send_sync::<fanpool::JoinError>();
+    send_sync::<fanpool::BuildError>();
+    send_sync::<fanpool::ResizeError>();
+    send_sync::<fanpool::Refused<fn()>>();
+    send_sync::<fanpool::Failures<std::io::Error>>();
+    send_sync::<fanpool::Shutdown>();
+}
