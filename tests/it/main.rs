@@ -1,5 +1,7 @@
 //! What the library promises, on real threads. Tests are named after the rows of the table in `../README.md`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
 mod building;
 mod ending;
 mod groups;

@@ -22,7 +22,7 @@ fn c1_a_panic_of_the_body_waits_for_the_tasks() {
                 quiet_panic("of the body")
             })
         }));
-        assert_eq!(caught.map(|()| ()).unwrap_err().downcast_ref(), Some(&"of the body"));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"of the body"));
         assert_eq!(ran.into_inner(), 1000);
     });
 }
