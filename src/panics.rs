@@ -23,12 +23,16 @@ pub(crate) fn drop_quietly<T>(value: T) -> Result<(), Payload> {
     catch(|| drop(value))
 }
 
-/// Drops a payload that nobody wants. One whose `Drop` panics in turn is leaked with what it holds: a second panic
-/// has no place to go to, and the thread must live.
-pub(crate) fn discard(payload: Payload) {
-    if let Err(second) = drop_quietly(payload) {
-        std::mem::forget(second);
+/// Drops a payload that nobody wants. If its `Drop` panics, what that threw is dropped in the same way, and so on; a chain
+/// that has not ended after a few links would never end, and the rest of it is leaked.
+pub(crate) fn discard(mut payload: Payload) {
+    for _ in 0..16 {
+        match drop_quietly(payload) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    std::mem::forget(payload);
 }
 
 /// The text of a payload made by `panic!`, or a stand-in for any other type.
@@ -71,6 +75,17 @@ mod tests {
         };
         discard(payload);
         assert!(drop_quietly(Bomb).is_err());
+    }
+
+    #[test]
+    fn b2_payloads_without_end_are_given_up() {
+        struct Hydra;
+        impl Drop for Hydra {
+            fn drop(&mut self) {
+                std::panic::resume_unwind(Box::new(Hydra));
+            }
+        }
+        discard(Box::new(Hydra));
     }
 
     #[test]
