@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 mod building;
+mod callbacks;
 mod ending;
+mod found;
 mod groups;
 mod layering;
 mod tasks;
+mod values;
 mod waiting;
 
 use fanpool::{Pool, Workers};
