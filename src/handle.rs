@@ -12,7 +12,7 @@
 //! is queued before the task, so it parks in the group instead and the end of the task nudges the group.
 
 use crate::error::{JoinError, RefusedReason, TaskPanicked};
-use crate::group::{Progress, TaskGroup};
+use crate::group::{Awaited, Progress, TaskGroup};
 use crate::job::{Call, Job, Verdict};
 use crate::panics;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, broken, thread};
@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 
 enum State<T, F> {
     Queued(F),
-    Running(thread::ThreadId),
+    /// The closure is still there until the thread that claimed it begins.
+    Running(thread::ThreadId, Option<F>),
     Done(Result<T, JoinError>),
     Taken,
 }
@@ -31,16 +32,12 @@ struct Task<T, F> {
     state: Mutex<State<T, F>>,
     ended: Condvar,
     group: Arc<TaskGroup>,
+    tag: usize,
 }
 
 /// What a handle needs of its task, without the closure's type.
-trait Joinable<T>: Send + Sync {
+trait Joinable<T>: Awaited + Send + Sync {
     fn group(&self) -> &Arc<TaskGroup>;
-    fn progress(&self) -> Progress;
-    /// Runs the closure here, if nobody has it yet.
-    fn run(&self) -> Verdict;
-    /// Drops the closure unrun, if nobody has it yet, and reports the task as not started.
-    fn abandon(&self) -> Verdict;
     /// Waits until the task has ended, or runs here already, or the time is over.
     fn wait(&self, deadline: Option<Instant>) -> Waited;
     fn take(&self) -> Option<Result<T, JoinError>>;
@@ -53,16 +50,39 @@ enum Waited {
 }
 
 impl<T: Send, F: FnOnce() -> T + Send> Task<T, F> {
-    /// Takes the closure and marks this thread as the one that runs it.
-    fn claim(&self) -> Option<F> {
-        let mut state = self.state.lock();
-        match mem::replace(&mut *state, State::Running(thread::id())) {
-            State::Queued(closure) => Some(closure),
-            other => {
-                *state = other;
-                None
+    /// Runs or drops what this thread has claimed.
+    fn finish(&self, call: Call) -> Verdict {
+        let closure = match &mut *self.state.lock() {
+            State::Running(_, closure) => closure.take(),
+            State::Queued(_) | State::Done(_) | State::Taken => None,
+        };
+        let Some(closure) = closure else { return Verdict::Elsewhere };
+        let (result, verdict) = match call {
+            Call::Start => (panics::catch(closure), Verdict::Finished),
+            Call::Abandon => match panics::drop_quietly(closure) {
+                Ok(()) => {
+                    let cancelled = self.group.is_cancelled();
+                    self.end(Err(if cancelled { JoinError::Cancelled } else { JoinError::Discarded }));
+                    return Verdict::NotStarted;
+                }
+                Err(payload) => (Err(payload), Verdict::Panicked),
+            },
+        };
+        match result {
+            Ok(value) => {
+                self.end(Ok(value));
+                verdict
+            }
+            Err(payload) => {
+                self.end(Err(JoinError::Panicked(TaskPanicked::new(payload))));
+                Verdict::Panicked
             }
         }
+    }
+
+    /// What the job in the queue does: runs or drops the closure, unless somebody has it.
+    fn call(&self, call: Call) -> Verdict {
+        if self.claim() { self.finish(call) } else { Verdict::Elsewhere }
     }
 
     fn end(&self, result: Result<T, JoinError>) {
@@ -78,46 +98,42 @@ impl<T: Send, F: FnOnce() -> T + Send> Task<T, F> {
     }
 }
 
-impl<T: Send, F: FnOnce() -> T + Send> Joinable<T> for Task<T, F> {
-    fn group(&self) -> &Arc<TaskGroup> {
-        &self.group
+impl<T: Send, F: FnOnce() -> T + Send> Awaited for Task<T, F> {
+    fn tag(&self) -> usize {
+        self.tag
     }
 
     fn progress(&self) -> Progress {
         match *self.state.lock() {
             State::Queued(_) => Progress::Queued,
-            State::Running(_) => Progress::Running,
+            State::Running(thread, _) if thread == thread::id() => Progress::Here,
+            State::Running(..) => Progress::Running,
             State::Done(_) | State::Taken => Progress::Done,
         }
     }
 
-    fn run(&self) -> Verdict {
-        let Some(closure) = self.claim() else { return Verdict::Elsewhere };
-        match panics::catch(closure) {
-            Ok(value) => {
-                self.end(Ok(value));
-                Verdict::Finished
+    fn claim(&self) -> bool {
+        let mut state = self.state.lock();
+        match mem::replace(&mut *state, State::Taken) {
+            State::Queued(closure) => {
+                *state = State::Running(thread::id(), Some(closure));
+                true
             }
-            Err(payload) => {
-                self.end(Err(JoinError::Panicked(TaskPanicked::new(payload))));
-                Verdict::Panicked
+            other => {
+                *state = other;
+                false
             }
         }
     }
 
-    fn abandon(&self) -> Verdict {
-        let Some(closure) = self.claim() else { return Verdict::Elsewhere };
-        let reason = if self.group.is_cancelled() { JoinError::Cancelled } else { JoinError::Discarded };
-        match panics::drop_quietly(closure) {
-            Ok(()) => {
-                self.end(Err(reason));
-                Verdict::NotStarted
-            }
-            Err(payload) => {
-                self.end(Err(JoinError::Panicked(TaskPanicked::new(payload))));
-                Verdict::Panicked
-            }
-        }
+    fn run_claimed(&self) -> Verdict {
+        self.finish(if self.group.is_cancelled() { Call::Abandon } else { Call::Start })
+    }
+}
+
+impl<T: Send, F: FnOnce() -> T + Send> Joinable<T> for Task<T, F> {
+    fn group(&self) -> &Arc<TaskGroup> {
+        &self.group
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Waited {
@@ -125,8 +141,8 @@ impl<T: Send, F: FnOnce() -> T + Send> Joinable<T> for Task<T, F> {
         loop {
             match *state {
                 State::Done(_) | State::Taken => return Waited::Ended,
-                State::Running(thread) if thread == thread::id() => return Waited::OnThisThread,
-                State::Running(_) | State::Queued(_) => {}
+                State::Running(thread, _) if thread == thread::id() => return Waited::OnThisThread,
+                State::Running(..) | State::Queued(_) => {}
             }
             if self.ended.wait_until(&mut state, deadline) {
                 let ended = matches!(*state, State::Done(_) | State::Taken);
@@ -150,19 +166,16 @@ impl<T: Send, F: FnOnce() -> T + Send> Joinable<T> for Task<T, F> {
 /// The task's place in the queue. Dropped without a call, it still reports the task as not started.
 struct Entry<T: Send, F: FnOnce() -> T + Send>(Arc<Task<T, F>>);
 
-impl<T: Send, F: FnOnce() -> T + Send> Entry<T, F> {
-    fn call(&self, call: Call) -> Verdict {
-        match call {
-            Call::Start => self.0.run(),
-            Call::Abandon => self.0.abandon(),
-        }
-    }
-}
-
 impl<T: Send, F: FnOnce() -> T + Send> Drop for Entry<T, F> {
     fn drop(&mut self) {
         // After a call this finds nothing to abandon.
-        self.0.abandon();
+        self.0.call(Call::Abandon);
+    }
+}
+
+impl<T: Send, F: FnOnce() -> T + Send> Entry<T, F> {
+    fn call(&self, call: Call) -> Verdict {
+        self.0.call(call)
     }
 }
 
@@ -173,9 +186,10 @@ where
     F: FnOnce() -> T + Send + 'a,
 {
     let state = Mutex::new(State::Queued(closure));
-    let task = Arc::new(Task { state, ended: Condvar::new(), group: group.clone() });
+    let tag = group.next_tag();
+    let task = Arc::new(Task { state, ended: Condvar::new(), group: group.clone(), tag });
     let entry = Entry(task.clone());
-    (Job::new(move |call| entry.call(call)), ScopedHandle { task: Ok(task) })
+    (Job::new(move |call| entry.call(call)).tagged(tag), ScopedHandle { task: Ok(task) })
 }
 
 /// A handle to a task of a [`Pool`](crate::Pool); see [`ScopedHandle`] for what it can do.
@@ -222,9 +236,13 @@ impl<T> Handle<T> {
 impl<T> ScopedHandle<'_, T> {
     /// Waits for the task and returns its result.
     ///
-    /// A task that has not started is run here and now, on the calling thread. (In a group with a limit its order and
-    /// its limit are kept: the tasks queued before it run first, as far as places are free.) So a task can join what it
-    /// submitted on a pool of any size. Otherwise this blocks until the task has ended.
+    /// A task that has not started is run here and now, on the calling thread, so a task can join what it submitted on a
+    /// pool of any size. Otherwise this blocks until the task has ended.
+    ///
+    /// A group's limit is kept: without a free place this waits for one, except that a task which joins another of its own
+    /// group lends it its place. With a limit of 1 the order is kept too: what is queued before the task runs first, and a
+    /// task that joins a later one gets [`JoinError::WouldDeadlock`]. (If it waits for another thread to join that one,
+    /// nobody can tell, and both wait for ever.)
     ///
     /// # Errors
     ///
@@ -241,9 +259,9 @@ impl<T> ScopedHandle<'_, T> {
         let task = self.task.map_err(JoinError::Refused)?;
         let group = task.group();
         if group.is_limited() {
-            group.wait_for_one(|| task.progress()).map_err(|_| JoinError::WouldDeadlock)?;
+            group.wait_for_one(&*task).map_err(|_| JoinError::WouldDeadlock)?;
         } else if task.progress() == Progress::Queued && !broken!("join_never_runs") {
-            group.run_out_of_turn(|| if group.is_cancelled() { task.abandon() } else { task.run() });
+            group.run_out_of_turn(&*task, true);
         }
         match task.wait(None) {
             Waited::OnThisThread => Err(JoinError::WouldDeadlock),

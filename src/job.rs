@@ -1,6 +1,6 @@
 //! A run-once closure, erased.
 //!
-//! A [`Job`] is what a task group queues: seven words, of which six hold the closure itself if it fits (at most six
+//! A [`Job`] is what a task group queues: eight words, of which six hold the closure itself if it fits (at most six
 //! words, at most word alignment) and otherwise a box around it. Running consumes the job; dropping a job that never
 //! ran drops the closure. Either way the closure is gone exactly once.
 //!
@@ -52,6 +52,8 @@ struct Table {
 pub(crate) struct Job<'a> {
     slot: Slot,
     table: &'static Table,
+    /// Tells this job from others that are queued, for whoever wants it out of turn; 0 if nobody will.
+    tag: usize,
     // Not `Sync`, `Send` because the closure is, and covariant in `'a`.
     closure: PhantomData<Box<dyn FnOnce(Call) -> Verdict + Send + 'a>>,
 }
@@ -114,7 +116,7 @@ impl<'a> Job<'a> {
             unsafe { place.cast::<Box<F>>().write(Box::new(closure)) };
             &Boxed::<F>::TABLE
         };
-        Job { slot, table, closure: PhantomData }
+        Job { slot, table, tag: 0, closure: PhantomData }
     }
 
     /// A job that runs `task` and has nothing more to tell.
@@ -126,6 +128,15 @@ impl<'a> Job<'a> {
             }
             Call::Abandon => Verdict::NotStarted,
         })
+    }
+
+    pub(crate) fn tagged(mut self, tag: usize) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    pub(crate) fn tag(&self) -> usize {
+        self.tag
     }
 
     /// Calls the closure. A panic of the closure, or of dropping it, comes out as it is.
@@ -230,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_seven_words() {
-        assert_eq!(size_of::<Job<'_>>(), 7 * size_of::<usize>());
+    fn a_job_is_one_cache_line() {
+        assert_eq!(size_of::<Job<'_>>(), size_of::<[usize; 8]>());
     }
 }

@@ -35,6 +35,15 @@ pub(crate) fn discard(mut payload: Payload) {
     std::mem::forget(payload);
 }
 
+/// Drops values of the user's one by one, so that one whose `Drop` panics spoils nothing for the others.
+pub(crate) fn drop_each<T>(values: impl IntoIterator<Item = T>) {
+    for value in values {
+        if let Err(payload) = drop_quietly(value) {
+            discard(payload);
+        }
+    }
+}
+
 /// The text of a payload made by `panic!`, or a stand-in for any other type.
 pub(crate) fn message(payload: &Payload) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {

@@ -158,9 +158,7 @@ where
 
     match (result, group.take_panic()) {
         (Ok(value), Some(payload)) => {
-            if let Err(second) = panics::drop_quietly(value) {
-                panics::discard(second);
-            }
+            panics::drop_each([value]);
             Err(payload)
         }
         (Err(payload), Some(of_a_task)) => {

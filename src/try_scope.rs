@@ -169,17 +169,25 @@ impl<E: Send> Run<E> {
         TryScope { scope, state: self.0.clone() }
     }
 
-    /// What came of it, after the scope has ended.
-    pub(crate) fn end<R>(self, value: R) -> Result<R, Failures<E>> {
-        let mut progress = self.0.progress.lock();
-        let failures = &mut progress.failures;
-        if failures.errors.is_empty() && failures.panics.is_empty() && failures.cancelled == 0 {
-            return Ok(value);
-        }
-        failures.errors.sort_by_key(|(index, _)| *index);
-        failures.panics.sort_by_key(|(index, _)| *index);
+    /// What came of it, after the scope has ended: the panic of its body goes on.
+    pub(crate) fn end<R>(self, result: Result<R, panics::Payload>) -> Result<R, Failures<E>> {
         let empty = Failures { errors: Vec::new(), panics: Vec::new(), cancelled: 0 };
-        Err(std::mem::replace(failures, empty))
+        let mut failures = std::mem::replace(&mut self.0.progress.lock().failures, empty);
+        let failed = !failures.errors.is_empty() || !failures.panics.is_empty() || failures.cancelled > 0;
+        match result {
+            Ok(value) if !failed => Ok(value),
+            Ok(value) => {
+                panics::drop_each([value]);
+                failures.errors.sort_by_key(|(index, _)| *index);
+                failures.panics.sort_by_key(|(index, _)| *index);
+                Err(failures)
+            }
+            Err(payload) => {
+                panics::drop_each(failures.errors);
+                panics::drop_each(failures.panics);
+                panics::resume(payload)
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the library allocates, counted by a global allocator; in a binary of its own, since it counts everybody.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use fanpool::{Pool, Workers};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -20,16 +22,21 @@ fn count(bytes: isize) {
     }
 }
 
+fn bytes_of(layout: Layout) -> isize {
+    // A layout is never larger than `isize::MAX`.
+    layout.size() as isize
+}
+
 // SAFETY: every call goes to `System` as it came; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
+        count(bytes_of(layout));
         // SAFETY: the caller keeps `alloc`'s contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
+        count(-bytes_of(layout));
         // SAFETY: the caller keeps `dealloc`'s contract, and `place` came from `System`.
         unsafe { System.dealloc(place, layout) }
     }
@@ -40,6 +47,33 @@ static ALLOCATOR: Counting = Counting;
 
 /// One test at a time: the counts are everybody's.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// Allocations of a scope of `TASKS` tasks that capture `WORDS` words, after a first such scope.
+fn least_allocations<const WORDS: usize>(pool: &Pool) -> usize {
+    let mut least = usize::MAX;
+    // The queues and the tickets' channel grow now and then; the least of several scopes is the tasks' own share.
+    for _ in 0..20 {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        pool.scope(|s| {
+            for task in 0..TASKS {
+                let captured = [task; WORDS];
+                s.spawn(move || assert_eq!(captured, [captured[0]; WORDS]));
+            }
+        });
+        least = least.min(ALLOCATIONS.load(Ordering::Relaxed) - before);
+    }
+    least
+}
+
+const TASKS: usize = 500;
+
+#[test]
+fn six_words_are_inline_and_seven_are_boxed() {
+    let _alone = ALONE.lock().unwrap();
+    let pool = Pool::builder().workers(Workers::Fixed(1)).build().unwrap();
+    assert_eq!(least_allocations::<6>(&pool), 0);
+    assert!(least_allocations::<7>(&pool) >= TASKS);
+}
 
 fn pool(workers: usize) -> Pool {
     Pool::builder().workers(Workers::Fixed(workers)).build().unwrap()

@@ -58,21 +58,21 @@
 
 mod wait;
 
-pub(crate) use wait::Progress;
+pub(crate) use wait::{Awaited, Progress};
 
 use crate::cancel::CancelToken;
 use crate::job::{Call, Job, Verdict};
 use crate::panics::{self, Payload};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, broken, thread};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
 /// What a group asks of whoever serves it.
 pub(crate) trait Host: Send + Sync {
     /// Sends a ticket: some worker will call [`TaskGroup::serve`] on it, once.
     fn post(&self, ticket: Arc<TaskGroup>);
-    /// How many workers there are to summon.
+    /// How many workers there are, those included that were told to leave and have not: no group has more helpers.
     fn size(&self) -> usize;
     /// Whether new tasks are refused.
     fn is_closed(&self) -> bool;
@@ -147,6 +147,8 @@ struct Inbox {
     waiting: usize,
     /// Who holds the places; kept only where there is a limit, to tell a thread that it waits for its own place.
     insiders: Vec<thread::ThreadId>,
+    /// Tags of queued jobs that somebody ran out of turn: husks, which hold their place in the queue and nothing else.
+    husks: HashSet<usize>,
     first_panic: Option<Payload>,
 }
 
@@ -155,6 +157,8 @@ pub(crate) struct TaskGroup {
     outbox: CachePadded<Mutex<VecDeque<Job<'static>>>>,
     /// Mirrors `pending > 0` for those who spin; decides nothing.
     busy: AtomicBool,
+    /// The last tag that was given out. A number and no address: a mark may outlive its job for a moment.
+    tags: AtomicUsize,
     changed: Condvar,
     options: Options,
     host: Arc<dyn Host>,
@@ -173,12 +177,14 @@ impl TaskGroup {
             posted: false,
             waiting: 0,
             insiders: Vec::new(),
+            husks: HashSet::new(),
             first_panic: None,
         };
         Arc::new(TaskGroup {
             inbox: CachePadded::new(Mutex::new(inbox)),
             outbox: CachePadded::new(Mutex::new(VecDeque::new())),
             busy: AtomicBool::new(false),
+            tags: AtomicUsize::new(0),
             changed: Condvar::new(),
             options,
             host,
@@ -195,6 +201,11 @@ impl TaskGroup {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.options.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+
+    /// A tag that no other job of this group has.
+    pub(crate) fn next_tag(&self) -> usize {
+        self.tags.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     /// Enqueues a job, whatever the state of the pool.
@@ -306,7 +317,11 @@ impl TaskGroup {
     fn run(&self, job: Job<'static>, tally: &mut Tally) {
         let cancelled = self.is_cancelled() && !broken!("cancelled_tasks_start");
         let call = if cancelled { Call::Abandon } else { Call::Start };
+        let tag = job.tag();
         let (verdict, payload) = outcome(|| job.call(call));
+        if verdict == Verdict::Elsewhere {
+            self.inbox.lock().husks.remove(&tag);
+        }
         tally.add(verdict);
         tally.settled += 1;
         if let Some(payload) = payload {
@@ -406,19 +421,23 @@ impl TaskGroup {
         };
         let mut tally = Tally { settled: jobs.len(), ..Tally::default() };
         while let Some(job) = jobs.pop_front() {
+            let tag = job.tag();
             let (verdict, payload) = outcome(|| job.call(Call::Abandon));
+            if verdict == Verdict::Elsewhere {
+                self.inbox.lock().husks.remove(&tag);
+            }
             tally.add(verdict);
             if let Some(payload) = payload {
                 self.keep_first(payload);
             }
         }
-        // Abandoned here because the pool is shut down, not because a token was cancelled.
-        tally.discarded = std::mem::take(&mut tally.cancelled);
+        if !self.is_cancelled() {
+            // Abandoned because the pool is shut down, not because a token was cancelled.
+            tally.discarded = std::mem::take(&mut tally.cancelled);
+        }
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
-        if inbox.waiting > 0 {
-            self.changed.notify_all();
-        }
+        self.notify(&inbox);
         drop(inbox);
         self.quiet_if(quiet);
     }
@@ -427,7 +446,12 @@ impl TaskGroup {
     pub(crate) fn depth(&self) -> (usize, usize) {
         let outbox = self.outbox.lock();
         let inbox = self.inbox.lock();
-        (outbox.len() + inbox.arrived.len(), inbox.active)
+        ((outbox.len() + inbox.arrived.len()).saturating_sub(inbox.husks.len()), inbox.active)
+    }
+
+    /// Whether a ticket is on its way.
+    pub(crate) fn is_posted(&self) -> bool {
+        self.inbox.lock().posted
     }
 
     pub(crate) fn take_panic(&self) -> Option<Payload> {
@@ -438,7 +462,7 @@ impl TaskGroup {
     pub(crate) fn reset(&self) {
         let mut outbox = self.outbox.lock();
         let mut inbox = self.inbox.lock();
-        debug_assert_eq!((inbox.pending, outbox.len(), inbox.arrived.len()), (0, 0, 0));
+        debug_assert_eq!((inbox.pending, outbox.len(), inbox.arrived.len(), inbox.husks.len()), (0, 0, 0, 0));
         outbox.shrink_to(KEPT_CAPACITY);
         inbox.arrived.shrink_to(KEPT_CAPACITY);
     }

@@ -2,7 +2,8 @@
 
 use super::{Inbox, Tally, TaskGroup};
 use crate::error::WouldDeadlock;
-use crate::job::Verdict;
+use crate::job::{Job, Verdict};
+use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, broken, thread};
 
@@ -11,7 +12,23 @@ use crate::sync::{Arc, MutexGuard, broken, thread};
 pub(crate) enum Progress {
     Queued,
     Running,
+    /// Running further down on the caller's own stack.
+    Here,
     Done,
+}
+
+/// A task of this group as its waiter sees it.
+///
+/// `progress` and `run` take the task's own lock, which therefore comes after the inbox lock; whoever ends a task calls
+/// [`TaskGroup::nudge`] without holding it.
+pub(crate) trait Awaited {
+    /// The tag of its job.
+    fn tag(&self) -> usize;
+    fn progress(&self) -> Progress;
+    /// Takes it for this thread to run; false if somebody has it already.
+    fn claim(&self) -> bool;
+    /// Runs what this thread has claimed, or drops it if the group is cancelled.
+    fn run_claimed(&self) -> Verdict;
 }
 
 impl TaskGroup {
@@ -64,80 +81,153 @@ impl TaskGroup {
         inbox.waiting -= 1;
     }
 
-    /// Waits for one task of a limited group, whose order must be kept: as long as the task is queued and a place is
-    /// free, runs what is queued before it, and then the task itself.
+    /// Waits for one task of a limited group until it has ended or runs elsewhere for certain to end.
     ///
-    /// `progress` takes the task's own lock, which therefore comes after the inbox lock; whoever ends a task calls
-    /// [`TaskGroup::nudge`] without holding it.
-    pub(crate) fn wait_for_one(self: &Arc<Self>, progress: impl Fn() -> Progress) -> Result<(), WouldDeadlock> {
+    /// With a limit of one the order must be kept: as long as the task is queued and the place is free, the waiter runs
+    /// what is queued before it, and then the task. With a higher limit it runs the task alone, out of turn, in a free
+    /// place; a waiter that is itself a task of the group is suspended meanwhile and lends the task its own place.
+    pub(crate) fn wait_for_one(self: &Arc<Self>, task: &(impl Awaited + ?Sized)) -> Result<(), WouldDeadlock> {
         loop {
             let mut inbox = self.inbox.lock();
-            match progress() {
+            match task.progress() {
                 Progress::Done => return Ok(()),
+                Progress::Here => return Err(WouldDeadlock),
                 Progress::Running => {
                     self.park(inbox);
                     continue;
                 }
                 Progress::Queued => {}
             }
-            if inbox.active >= self.options.limit {
-                let me = thread::id();
-                if inbox.insiders.iter().all(|other| *other == me) {
-                    // Every place is held by a frame further down on this very stack.
+            let strand = self.options.limit == 1;
+            if inbox.insiders.contains(&thread::id()) {
+                if strand {
+                    // The one place is held by a frame further down on this very stack.
                     return Err(WouldDeadlock);
                 }
+                drop(inbox);
+                self.run_out_of_turn(task, false);
+            } else if inbox.active >= self.options.limit {
                 self.park(inbox);
-                continue;
+            } else if strand {
+                self.take_place(&mut inbox, false);
+                drop(inbox);
+                self.run_up_to(task);
+            } else {
+                drop(inbox);
+                self.run_out_of_turn(task, true);
             }
-            self.take_place(&mut inbox, false);
-            drop(inbox);
-            self.enter_host();
-
-            let mut tally = Tally::default();
-            let (mut inbox, queued) = loop {
-                if progress() != Progress::Queued {
-                    break (self.inbox.lock(), true);
-                }
-                match self.take() {
-                    Ok(job) => self.run(job, &mut tally),
-                    Err(inbox) => break (inbox, false),
-                }
-            };
-            self.leave_host();
-            let quiet = self.vacate(&mut inbox, &tally, false);
-            let post = queued && inbox.pending > 0 && self.take_post(&mut inbox);
-            drop(inbox);
-            self.post_if(post);
-            self.quiet_if(quiet);
         }
+    }
+
+    /// With the strand's place in hand, runs what is queued up to the task, and gives the place back.
+    fn run_up_to(self: &Arc<Self>, task: &(impl Awaited + ?Sized)) {
+        self.enter_host();
+        let mut tally = Tally::default();
+        let mut inbox = loop {
+            if task.progress() != Progress::Queued {
+                break self.inbox.lock();
+            }
+            match self.take() {
+                Ok(job) => self.run(job, &mut tally),
+                Err(inbox) => {
+                    // Its job is not in the queue and nobody else has the place: it is being discarded, perhaps further
+                    // down on this stack. Whoever claims the task first decides.
+                    drop(inbox);
+                    self.run_claimed(task);
+                    break self.inbox.lock();
+                }
+            }
+        };
+        self.leave_host();
+        let quiet = self.vacate(&mut inbox, &tally, false);
+        // More may be queued behind the task.
+        let post = inbox.pending > 0 && self.take_post(&mut inbox);
+        drop(inbox);
+        self.post_if(post);
+        self.quiet_if(quiet);
     }
 
     /// Tells those in [`TaskGroup::wait_for_one`] that a task ended.
     pub(crate) fn nudge(&self) {
-        let inbox = self.inbox.lock();
+        self.notify(&self.inbox.lock());
+    }
+
+    /// Runs a queued task out of turn, on the thread that waits for it, in a place of its own or (`place` false) in that
+    /// of the caller.
+    ///
+    /// The last job that arrived is simply taken out of the queue, which is how a task that was just submitted leaves
+    /// nothing behind. Any other stays where it is as a husk, empty, and settles there; husks that come to the end of the
+    /// queue are taken out as well. The run of a husk is one more pending unit: while it lasts, nobody who waits for the
+    /// group goes on.
+    pub(crate) fn run_out_of_turn(self: &Arc<Self>, task: &(impl Awaited + ?Sized), place: bool) {
+        let taken = {
+            let mut inbox = self.inbox.lock();
+            if place {
+                if inbox.active >= self.options.limit {
+                    return;
+                }
+                self.take_place(&mut inbox, false);
+            }
+            let last = inbox.arrived.back().is_some_and(|job| job.tag() == task.tag());
+            if last { inbox.arrived.pop_back() } else { None }
+        };
+        self.enter_host();
+        let mut tally = Tally::default();
+        match taken {
+            Some(job) => self.run(job, &mut tally),
+            None => self.run_claimed(task),
+        }
+        self.leave_host();
+        let mut husks = Vec::new();
+        let mut inbox = self.inbox.lock();
+        while let Some(tag) = inbox.arrived.back().map(Job::tag) {
+            if !inbox.husks.remove(&tag) {
+                break;
+            }
+            husks.extend(inbox.arrived.pop_back());
+        }
+        tally.settled += husks.len();
+        let (mut quiet, mut post) = (false, false);
+        if place {
+            quiet = self.vacate(&mut inbox, &tally, false);
+            // While the place was taken a push may have found none free.
+            post = self.is_limited() && inbox.pending > 0 && self.take_post(&mut inbox);
+        } else {
+            quiet |= self.settle(&mut inbox, &tally);
+            self.notify(&inbox);
+        }
+        drop(inbox);
+        panics::drop_each(husks);
+        self.post_if(post);
+        self.quiet_if(quiet);
+    }
+
+    /// Runs a task whose job may still be queued, if nobody else claims it first.
+    ///
+    /// The claim and its mark are one critical section. Whoever meets the job later finds it claimed, and so takes the
+    /// mark away after it was made; and nobody takes a job for a husk that is not one.
+    fn run_claimed(self: &Arc<Self>, task: &(impl Awaited + ?Sized)) {
+        {
+            let mut inbox = self.inbox.lock();
+            if !task.claim() {
+                return;
+            }
+            inbox.husks.insert(task.tag());
+            self.add_pending(&mut inbox, 1);
+        }
+        let mut tally = Tally { settled: 1, ..Tally::default() };
+        tally.add(task.run_claimed());
+        let mut inbox = self.inbox.lock();
+        let quiet = self.settle(&mut inbox, &tally);
+        self.notify(&inbox);
+        drop(inbox);
+        self.quiet_if(quiet);
+    }
+
+    pub(super) fn notify(&self, inbox: &Inbox) {
         if inbox.waiting > 0 {
             self.changed.notify_all();
         }
-    }
-
-    /// Runs a queued task's closure out of turn, on the thread that waits for it, in a place of its own.
-    ///
-    /// The job stays in the queue, empty, and settles there. This run is one more pending unit: while it lasts, nobody
-    /// who waits for the group goes on.
-    pub(crate) fn run_out_of_turn(self: &Arc<Self>, run: impl FnOnce() -> Verdict) {
-        {
-            let mut inbox = self.inbox.lock();
-            self.add_pending(&mut inbox, 1);
-            self.take_place(&mut inbox, false);
-        }
-        self.enter_host();
-        let mut tally = Tally { settled: 1, ..Tally::default() };
-        tally.add(run());
-        self.leave_host();
-        let mut inbox = self.inbox.lock();
-        let quiet = self.vacate(&mut inbox, &tally, false);
-        drop(inbox);
-        self.quiet_if(quiet);
     }
 
     /// Adds a pending unit for work that this group's owner must wait for and that runs elsewhere.
@@ -149,9 +239,7 @@ impl TaskGroup {
     pub(crate) fn settle_one(&self) {
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &Tally { settled: 1, ..Tally::default() });
-        if inbox.waiting > 0 {
-            self.changed.notify_all();
-        }
+        self.notify(&inbox);
         drop(inbox);
         self.quiet_if(quiet);
     }

@@ -279,8 +279,21 @@ impl Group<'_> {
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
+        self.scope_result(body).unwrap_or_else(|payload| panics::resume(payload))
+    }
+
+    fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
         let options = Options { detached: false, ..self.tasks.options().clone() };
-        scope::run(&self.pool.shared.group(options), body).unwrap_or_else(|payload| panics::resume(payload))
+        let group = self.pool.shared.group(options);
+        let result = scope::run(&group, body);
+        if group.is_posted() {
+            // Nobody will use this group again, and while no worker is free its tickets would pile up.
+            self.pool.shared.withdraw(&group);
+        }
+        result
     }
 
     /// As [`Pool::try_scope`], with the group's options.
@@ -314,7 +327,7 @@ impl Group<'_> {
         F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
     {
         let run = Run::new(on_error);
-        let value = self.scope(|s| body(&run.view(s)));
-        run.end(value)
+        let result = self.scope_result(|s| body(&run.view(s)));
+        run.end(result)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Three lanes hold them by priority; one unbounded MPMC channel, the bell, carries a unit message for each and is what
 //! workers block on. A ticket enters its lane before its bell is rung, and whoever took a bell takes one ticket. So
-//! there are never fewer tickets than bells taken, and a taker always finds one.
+//! there are never fewer tickets than bells taken, and a taker always finds one, unless its ticket was withdrawn.
 //!
 //! **Ageing.** Of every sixteen picks one looks at `Low` first and four at `Normal` first, the others at `High`. A ticket
 //! therefore waits for at most sixteen picks for each that is before it in its own lane, whatever arrives in the others.
@@ -57,7 +57,17 @@ impl Lanes {
         let _ = self.bell.send(());
     }
 
-    /// The next ticket, for a caller that took a bell. `None` only once the lanes are closed.
+    /// Takes a ticket back; false if it was picked. Scopes end soon after they began, so it is looked for from the back.
+    pub(super) fn withdraw(&self, group: &Arc<TaskGroup>) -> bool {
+        let mut state = self.state.lock();
+        let lane = &mut state.lanes[group.options().lane];
+        let found = lane.iter().rposition(|ticket| Arc::ptr_eq(ticket, group));
+        let ticket = found.and_then(|at| lane.remove(at));
+        drop(state);
+        ticket.is_some()
+    }
+
+    /// The next ticket, for a caller that took a bell. `None` if it was withdrawn or the lanes are closed.
     pub(super) fn pick(&self) -> Option<Arc<TaskGroup>> {
         let mut state = self.state.lock();
         let lanes = order(state.turn);

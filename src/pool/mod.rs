@@ -20,7 +20,7 @@ use crate::handle::{self, Handle};
 use crate::job::Job;
 use crate::panics;
 use crate::scope::{self, Scope};
-use crate::sync::channel::Receiver;
+use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex};
 use crate::try_scope::{OnError, Run, TryScope};
 use builder::Config;
@@ -70,8 +70,6 @@ pub struct Pool {
     shards: Vec<Arc<TaskGroup>>,
     /// Groups of scopes that have ended, for the next ones.
     spares: Mutex<Vec<Arc<TaskGroup>>>,
-    /// For workers to come.
-    bell: Receiver<()>,
     finished: bool,
 }
 
@@ -120,13 +118,16 @@ impl Pool {
 
     fn start(config: Config, workers: usize) -> Result<Pool, BuildError> {
         let sharded = config.sharded;
-        let (shared, bell) = Shared::new(config);
-        let grown = shared.resize(workers, &bell);
+        let shared = Shared::new(config);
         let root = shared.group(Options { detached: true, ..Options::new(lanes::NORMAL) });
-        let shards = if sharded { shared.roster.lock().bound().cloned().collect() } else { Vec::new() };
-        let pool = Pool { shared, root, shards, spares: Mutex::new(Vec::new()), bell, finished: false };
-        match grown {
-            Ok(()) => Ok(pool),
+        let mut pool = Pool { shared, root, shards: Vec::new(), spares: Mutex::new(Vec::new()), finished: false };
+        match pool.shared.resize(workers) {
+            Ok(()) => {
+                if sharded {
+                    pool.shards = pool.shared.roster.lock().bound().map(|(_, group)| group.clone()).collect();
+                }
+                Ok(pool)
+            }
             // Dropping the pool joins what had started.
             Err(ResizeError::Build(error)) => Err(error),
             Err(ResizeError::Sharded | ResizeError::Closed) => unreachable!("a new roster takes workers"),
@@ -251,12 +252,20 @@ impl Pool {
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
+        self.scope_result(body).unwrap_or_else(|payload| panics::resume(payload))
+    }
+
+    /// A scope whose panic is still to be re-thrown, for callers with something to clear away first.
+    fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
         let spare = self.spares.lock().pop();
         let group = spare.unwrap_or_else(|| self.shared.group(Options::new(lanes::NORMAL)));
         let result = scope::run(&group, body);
         group.reset();
         self.spares.lock().push(group);
-        result.unwrap_or_else(|payload| panics::resume(payload))
+        result
     }
 
     /// A scope of tasks that may fail. See [`OnError`] for what a failure does to the others.
@@ -286,8 +295,8 @@ impl Pool {
         F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
     {
         let run = Run::new(on_error);
-        let value = self.scope(|s| body(&run.view(s)));
-        run.end(value)
+        let result = self.scope_result(|s| body(&run.view(s)));
+        run.end(result)
     }
 
     /// Calls `task` once on every worker, with the worker's index, and returns the results in the workers' order.
@@ -323,19 +332,26 @@ impl Pool {
             return Err(Refused::new(task, RefusedReason::Closed));
         }
         let results = Mutex::new(Vec::new());
-        self.scope(|s| {
+        let ended = self.scope_result(|s| {
             // The roster's lock keeps a retirement behind these jobs on each worker's channel.
             let roster = self.shared.roster.lock();
             results.lock().resize_with(roster.len(), || None);
-            for (index, bound) in roster.bound().enumerate() {
+            for (at, (index, bound)) in roster.bound().enumerate() {
                 let (task, results) = (&task, &results);
                 bound.push(s.lend(move || {
                     let result = task(index);
-                    results.lock()[index] = Some(result);
+                    results.lock()[at] = Some(result);
                 }));
             }
         });
-        Ok(results.into_inner().into_iter().flatten().collect())
+        let results = results.into_inner().into_iter().flatten();
+        match ended {
+            Ok(()) => Ok(results.collect()),
+            Err(payload) => {
+                panics::drop_each(results);
+                panics::resume(payload)
+            }
+        }
     }
 
     /// Options for a group of tasks on this pool.
@@ -407,7 +423,7 @@ impl Pool {
         if self.is_closed() {
             return Err(ResizeError::Closed);
         }
-        self.shared.resize(workers, &self.bell)
+        self.shared.resize(workers)
     }
 
     /// Refuses new detached tasks from now on; those accepted still run. Scopes work as before. Idempotent.
@@ -474,7 +490,7 @@ impl Pool {
     /// ```
     #[must_use]
     pub fn workers(&self) -> usize {
-        crate::group::Host::size(&*self.shared)
+        self.shared.workers.load(Ordering::Relaxed)
     }
 
     /// How many accepted tasks wait to be started, in all groups and scopes, at about this moment.

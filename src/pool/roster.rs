@@ -1,13 +1,15 @@
 //! The list of workers: starting, retiring and joining threads.
 
 use super::shared::Shared;
-use super::worker::{Doing, Notice, Station, Worker};
+use super::worker::{Doing, Notice, Report, Station, Worker};
 use super::{BusyWorker, MAX_WORKERS};
 use crate::error::{BuildError, ResizeError, TaskPanicked};
 use crate::group::TaskGroup;
+use crate::panics;
 use crate::sync::atomic::Ordering;
-use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::channel::{self, Sender};
 use crate::sync::{Arc, broken, thread};
+use std::collections::HashSet;
 use std::time::Instant;
 
 /// A worker that serves.
@@ -34,9 +36,9 @@ impl Roster {
         Roster { slots: Vec::new(), retired: Vec::new(), alive: 0, ending: false }
     }
 
-    /// The groups that are bound to the workers, in the workers' order.
-    pub(super) fn bound(&self) -> impl Iterator<Item = &Arc<TaskGroup>> {
-        self.slots.iter().map(|slot| &slot.bound)
+    /// The groups that are bound to the workers, with the workers' indices.
+    pub(super) fn bound(&self) -> impl Iterator<Item = (usize, &Arc<TaskGroup>)> {
+        self.slots.iter().map(|slot| (slot.station.index, &slot.bound))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -53,7 +55,7 @@ impl Roster {
 
 impl Shared {
     /// Brings the roster to `size` workers. On failure those that had started stay.
-    pub(super) fn resize(self: &Arc<Self>, size: usize, bell: &Receiver<()>) -> Result<(), ResizeError> {
+    pub(super) fn resize(self: &Arc<Self>, size: usize) -> Result<(), ResizeError> {
         BuildError::check("workers", size, 1..=MAX_WORKERS)?;
         let (reports, hooks_ended) = channel::unbounded();
         let reports = self.config.on_start.is_some().then_some(reports);
@@ -69,19 +71,21 @@ impl Shared {
                     roster.retire(slot);
                 }
             }
+            let taken: HashSet<usize> = roster.slots.iter().map(|slot| slot.station.index).collect();
+            let mut free = (0..).filter(|index| !taken.contains(index));
             while roster.slots.len() < size {
-                let index = roster.slots.len();
-                match self.start(index, bell.clone(), reports.clone()) {
+                let Some(index) = free.next() else { break };
+                match self.start(index, reports.clone()) {
                     Ok(slot) => roster.slots.push(slot),
                     Err(source) => {
-                        grown = Err(BuildError::Thread { wanted: size, started: index, source });
+                        grown = Err(BuildError::Thread { wanted: size, started: roster.slots.len(), source });
                         break;
                     }
                 }
                 roster.alive += 1;
                 waiting_for += usize::from(reports.is_some());
             }
-            self.size.store(roster.slots.len(), Ordering::Relaxed);
+            self.publish(&roster);
         }
         drop(reports);
         for group in self.groups() {
@@ -92,22 +96,26 @@ impl Shared {
         self.reap();
         // No lock is held here: a hook may use the pool.
         for _ in 0..waiting_for {
-            if let Ok(Err((worker, payload))) = hooks_ended.recv() {
-                self.retire_index(worker);
-                grown = Err(BuildError::StartHook { worker, panicked: TaskPanicked::new(payload) });
+            let Ok(Err((station, payload))) = hooks_ended.recv() else { continue };
+            self.retire_one(&station);
+            if grown.is_ok() {
+                grown = Err(BuildError::StartHook { worker: station.index, panicked: TaskPanicked::new(payload) });
+            } else {
+                panics::discard(payload);
             }
         }
         Ok(grown?)
     }
 
-    fn start(
-        self: &Arc<Self>,
-        index: usize,
-        bell: Receiver<()>,
-        started: Option<Sender<Result<(), (usize, crate::panics::Payload)>>>,
-    ) -> std::io::Result<Slot> {
+    /// Mirrors the roster's sizes for those who only look.
+    fn publish(&self, roster: &Roster) {
+        self.workers.store(roster.slots.len(), Ordering::Relaxed);
+        self.threads.store(roster.alive, Ordering::Relaxed);
+    }
+
+    fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {
         let (own, notices) = channel::unbounded();
-        let station = Station::new(index);
+        let (station, bell) = (Station::new(index), self.bell.clone());
         let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
         let name = format!("{}-{index}", self.config.name);
         let bound = self.bound_group(own.clone());
@@ -115,15 +123,14 @@ impl Shared {
         Ok(Slot { station, own, bound, thread })
     }
 
-    /// Retires the worker of that index, and with it those of higher ones: indices have no gaps.
-    fn retire_index(&self, index: usize) {
+    /// Retires that worker, unless it was already.
+    fn retire_one(&self, station: &Arc<Station>) {
         let mut roster = self.roster.lock();
-        while roster.slots.len() > index {
-            if let Some(slot) = roster.slots.pop() {
-                roster.retire(slot);
-            }
+        if let Some(at) = roster.slots.iter().position(|slot| Arc::ptr_eq(&slot.station, station)) {
+            let slot = roster.slots.remove(at);
+            roster.retire(slot);
         }
-        self.size.store(roster.slots.len(), Ordering::Relaxed);
+        self.publish(&roster);
     }
 
     /// No worker is started from now on.
@@ -133,13 +140,18 @@ impl Shared {
 
     /// Tells every worker to leave. Harmless when repeated.
     pub(super) fn retire_all(&self) {
-        self.retire_index(0);
+        let mut roster = self.roster.lock();
+        for slot in std::mem::take(&mut roster.slots) {
+            roster.retire(slot);
+        }
+        self.publish(&roster);
     }
 
     /// A worker's last step.
     pub(super) fn leave_roster(&self, station: &Station) {
         let mut roster = self.roster.lock();
         roster.alive -= 1;
+        self.publish(&roster);
         station.left.store(true, Ordering::Relaxed);
         let last = roster.alive == 0 && roster.ending;
         self.left.notify_all();
@@ -150,7 +162,10 @@ impl Shared {
         }
     }
 
-    /// Joins the retired workers whose threads have ended, so that resizing to and fro keeps nothing behind.
+    /// Lets go of the retired workers whose threads have ended, so that resizing to and fro keeps nothing behind.
+    ///
+    /// Such a thread may still be in its thread-local destructors, which is what joining waits for. A task does not
+    /// wait, and nobody waits for himself.
     fn reap(&self) {
         let mut ended = Vec::new();
         {
@@ -164,8 +179,10 @@ impl Shared {
                 }
             }
         }
-        for (_, thread) in ended {
-            thread.join();
+        if !self.is_inside() {
+            for (_, thread) in ended {
+                thread.join();
+            }
         }
     }
 
@@ -191,14 +208,15 @@ impl Shared {
         }
     }
 
-    /// Joins the workers that have left. Returns how many, and what the others do.
-    pub(super) fn join_left(&self) -> (usize, Vec<BusyWorker>) {
+    /// Joins the workers that have left, unless the caller is `inside` and must not wait. Returns how many, and what the
+    /// others do.
+    pub(super) fn join_left(&self, inside: bool) -> (usize, Vec<BusyWorker>) {
         let mut busy = Vec::new();
         let mut left = Vec::new();
         {
             let mut roster = self.roster.lock();
             for (station, thread) in std::mem::take(&mut roster.retired) {
-                if station.left.load(Ordering::Relaxed) {
+                if station.left.load(Ordering::Relaxed) && !inside {
                     left.push(thread);
                 } else {
                     busy.push(station.report());

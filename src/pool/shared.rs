@@ -20,7 +20,12 @@ pub(super) struct Shared {
     pub(super) live: Live,
     pub(super) closed: AtomicBool,
     /// Workers in the roster; written under its lock.
-    pub(super) size: AtomicUsize,
+    pub(super) workers: AtomicUsize,
+    /// Worker threads that have not left; written under the roster's lock. A retired one that is stuck in a task still
+    /// counts as its group's helper, so it must count here too.
+    pub(super) threads: AtomicUsize,
+    /// For taking back the bell of a ticket that was withdrawn, and for workers to come.
+    pub(super) bell: Receiver<()>,
     pub(super) roster: Mutex<Roster>,
     /// Notified, with the roster's lock, when a worker leaves.
     pub(super) left: Condvar,
@@ -43,7 +48,7 @@ struct Totals {
 static NEXT_ID: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
 
 impl Shared {
-    pub(super) fn new(config: Config) -> (Arc<Shared>, Receiver<()>) {
+    pub(super) fn new(config: Config) -> Arc<Shared> {
         let (lanes, bell) = Lanes::new();
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -52,14 +57,16 @@ impl Shared {
             gate: Gate::new(),
             live: Live::new(),
             closed: AtomicBool::new(false),
-            size: AtomicUsize::new(0),
+            workers: AtomicUsize::new(0),
+            threads: AtomicUsize::new(0),
+            bell,
             roster: Mutex::new(Roster::new()),
             left: Condvar::new(),
             totals: Totals::default(),
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
         };
-        (Arc::new(shared), bell)
+        Arc::new(shared)
     }
 
     /// A new group that any worker may serve.
@@ -82,6 +89,14 @@ impl Shared {
         }
         groups.push(Arc::downgrade(&group));
         group
+    }
+
+    /// Takes the ticket of a group back that will have no more tasks. One bell goes with it, whichever: there stay as many
+    /// bells as tickets, and a worker that already took one finds another ticket or none.
+    pub(super) fn withdraw(&self, group: &Arc<TaskGroup>) {
+        if self.lanes.withdraw(group) {
+            let _ = self.bell.try_recv();
+        }
     }
 
     /// The groups that exist now.
@@ -118,7 +133,7 @@ impl Host for Shared {
     }
 
     fn size(&self) -> usize {
-        self.size.load(Ordering::Relaxed)
+        self.threads.load(Ordering::Relaxed)
     }
 
     fn is_closed(&self) -> bool {

@@ -156,7 +156,8 @@ impl Pool {
     /// As [`shutdown`](Pool::shutdown) for at most `timeout`; then discards what has not started and returns, with the
     /// workers that still run a task named in the receipt. Their threads end when those tasks do.
     ///
-    /// A timeout too long for the clock never runs out.
+    /// A timeout too long for the clock never runs out. Thread-local destructors of workers that have left are waited
+    /// for, whatever the timeout.
     ///
     /// # Examples
     ///
@@ -182,7 +183,8 @@ impl Pool {
         if shared.live.end() {
             shared.retire_all();
         }
-        if !shared.is_inside() {
+        let inside = shared.is_inside();
+        if !inside {
             let deadline = if let How::Until(deadline) = how { deadline } else { None };
             if !shared.wait_left(deadline) {
                 self.discard_all();
@@ -190,7 +192,7 @@ impl Pool {
                 shared.wait_idle_left();
             }
         }
-        let (threads_joined, threads_busy) = shared.join_left();
+        let (threads_joined, threads_busy) = shared.join_left(inside);
         Shutdown { tasks: shared.counts(), threads_joined, threads_busy }
     }
 

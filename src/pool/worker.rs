@@ -27,6 +27,9 @@ pub(super) enum Notice {
     Retire,
 }
 
+/// How a start hook ended.
+pub(super) type Report = Result<(), (Arc<Station>, Payload)>;
+
 /// What others may know of a worker.
 pub(super) struct Station {
     pub(super) index: usize,
@@ -78,7 +81,7 @@ pub(super) struct Worker {
     pub(super) own: Receiver<Notice>,
     pub(super) bell: Receiver<()>,
     /// Where to report the start hook's end.
-    pub(super) started: Option<Sender<Result<(), (usize, Payload)>>>,
+    pub(super) started: Option<Sender<Report>>,
 }
 
 impl Worker {
@@ -94,8 +97,12 @@ impl Worker {
             self.answer_own(notice);
         }
         if let Some(hook) = &self.shared.config.on_stop {
-            self.set_doing(Doing::Hook);
-            self.shared.left.notify_all();
+            {
+                // Under the lock that `wait_idle_left` holds between its look and its wait.
+                let _roster = self.shared.roster.lock();
+                self.set_doing(Doing::Hook);
+                self.shared.left.notify_all();
+            }
             if let Err(payload) = panics::catch(|| hook(self.station.index)) {
                 panics::discard(payload);
             }
@@ -112,7 +119,7 @@ impl Worker {
         };
         let fit = result.is_ok();
         // Nobody listens only if whoever started this worker gave up; it will be retired.
-        let _ = started.send(result.map_err(|payload| (self.station.index, payload)));
+        let _ = started.send(result.map_err(|payload| (self.station.clone(), payload)));
         fit
     }
 

@@ -157,7 +157,7 @@ fn c4_tasks_that_hold_every_place_and_join_a_queued_one_are_told() {
         });
         let told = told.into_inner().unwrap();
         assert_eq!(told.len(), 2);
-        assert!(told.iter().any(|joined| matches!(joined, Err(JoinError::WouldDeadlock))), "one must give way");
+        assert!(told.iter().all(Result::is_ok), "each lends its place to the task that it joins");
     });
 }
 
