@@ -129,7 +129,7 @@ fn many_workers(cores: usize) {
     let (few, many) = (fanpool_of(cores), fanpool_of(64));
     let run = |pool: &Pool| pool.scope(|s| (0..100_000).for_each(|_| s.spawn(|| ())));
     let rows: Vec<Row<'_>> = vec![("64 workers", Box::new(|| run(&many))), ("one a core", Box::new(|| run(&few)))];
-    compare("100,000 empty tasks, 64 workers against one a core", "task", 100_000, 15, rows);
+    compare("100,000 empty tasks, 64 workers against one a core", "task", 100_000, 61, rows);
 }
 
 /// Sixteen threads that open small scopes on one pool.
