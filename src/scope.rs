@@ -33,6 +33,31 @@ use std::marker::PhantomData;
 /// });
 /// assert_eq!((left, right), ([1, 2, 3], [4, 5, 6]));
 /// ```
+///
+/// The compiler refuses what would not be sound. A task cannot borrow what ends before the scope:
+///
+/// ```compile_fail,E0373
+/// let pool = fanpool::Pool::new();
+/// pool.scope(|s| {
+///     let inside = 1;
+///     s.spawn(|| println!("{}", inside));
+/// });
+/// ```
+///
+/// cannot take what must stay on its thread:
+///
+/// ```compile_fail,E0277
+/// let pool = fanpool::Pool::new();
+/// let shared = std::rc::Rc::new(1);
+/// pool.scope(|s| s.spawn(move || println!("{shared}")));
+/// ```
+///
+/// and a handle cannot leave the scope (an error of lifetimes, which has no code):
+///
+/// ```compile_fail
+/// let pool = fanpool::Pool::new();
+/// let handle = pool.scope(|s| s.submit(|| 1));
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     group: Arc<TaskGroup>,
     // Invariant in both, as in std.

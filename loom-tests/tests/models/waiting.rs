@@ -145,3 +145,17 @@ fn a_panic_in_the_last_task() {
         assert_eq!(pool.shutdown().tasks.panicked, 1);
     });
 }
+
+#[test]
+fn two_joins_out_of_turn_against_a_helper() {
+    // The first join leaves a husk in the middle of the queue, the second may take it out from the end.
+    model(2, || {
+        let pool = pool(1);
+        let (one, two) = (Track::new(1), Track::new(2));
+        let first = pool.submit(move || one.into_inner());
+        let second = pool.submit(move || two.into_inner());
+        assert_eq!(first.join().unwrap(), 1);
+        assert_eq!(second.join().unwrap(), 2);
+        assert_eq!(pool.shutdown().tasks.ran, 2);
+    });
+}
