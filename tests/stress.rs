@@ -116,13 +116,14 @@ fn random_programs_account_for_every_task() {
     while Instant::now() < end {
         let pool = Arc::new(Pool::builder().workers(Workers::Fixed(2)).build().unwrap());
         let expected = Arc::new(Expected::default());
-        std::thread::scope(|s| {
-            for thread in 0..3 {
+        let programs: Vec<_> = (0..3)
+            .map(|thread| {
                 let mut random = Random(seed ^ (round << 8) ^ thread);
-                let (pool, expected) = (&pool, &expected);
-                s.spawn(move || (0..100).for_each(|_| program(pool, &mut random, expected)));
-            }
-        });
+                let (pool, expected) = (pool.clone(), expected.clone());
+                std::thread::spawn(move || (0..100).for_each(|_| program(&pool, &mut random, &expected)))
+            })
+            .collect();
+        programs.into_iter().for_each(|program| program.join().unwrap());
         pool.wait_idle().unwrap();
         let counts = pool.counts();
         let context = format!("seed {seed}, round {round}: {counts:?}");
