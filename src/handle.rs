@@ -18,6 +18,7 @@ use crate::panics;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, broken, thread};
 use std::fmt;
 use std::mem;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 enum State<T, F> {
@@ -346,6 +347,10 @@ impl<T> ScopedHandle<'_, T> {
         }
     }
 }
+
+// A panic of the task is a value here, and the task's state is never half-changed.
+impl<T> UnwindSafe for ScopedHandle<'_, T> {}
+impl<T> RefUnwindSafe for ScopedHandle<'_, T> {}
 
 impl<T> fmt::Debug for ScopedHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

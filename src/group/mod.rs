@@ -56,6 +56,7 @@
 //! that line is the limit, at roughly one line transfer (50 to 150 ns between cores) per task, whatever the number of
 //! workers. Such work belongs into batches.
 
+mod helper;
 mod wait;
 
 pub(crate) use wait::{Awaited, Progress};
@@ -264,125 +265,6 @@ impl TaskGroup {
     fn post_if(self: &Arc<Self>, post: bool) {
         if post {
             self.host.post(self.clone());
-        }
-    }
-
-    /// Serves a ticket: runs jobs until the queue is empty or `stop` says so between two of them.
-    pub(crate) fn serve(self: &Arc<Self>, mut stop: impl FnMut() -> bool) {
-        let mut post = false;
-        {
-            let outbox = self.outbox.lock();
-            let mut inbox = self.inbox.lock();
-            inbox.posted = false;
-            let queued = outbox.len() + inbox.arrived.len();
-            if queued == 0 || inbox.active >= self.options.limit {
-                return;
-            }
-            self.take_place(&mut inbox, true);
-            if queued > 1 && !broken!("arrival_posts_none") {
-                post = self.take_post(&mut inbox);
-            }
-        }
-        self.post_if(post);
-        let mut tally = Tally::default();
-        loop {
-            match self.take() {
-                Ok(job) => self.run(job, &mut tally),
-                Err(inbox) => return self.give_place(inbox, &tally, false),
-            }
-            if stop() {
-                return self.give_place(self.inbox.lock(), &tally, true);
-            }
-        }
-    }
-
-    /// Takes the oldest job, or returns the inbox lock under which both queues were seen empty.
-    fn take(&self) -> Result<Job<'static>, MutexGuard<'_, Inbox>> {
-        let mut outbox = self.outbox.lock();
-        if let Some(job) = outbox.pop_front() {
-            return Ok(job);
-        }
-        let mut inbox = self.inbox.lock();
-        std::mem::swap(&mut *outbox, &mut inbox.arrived);
-        match outbox.pop_front() {
-            Some(job) => Ok(job),
-            None if broken!("leave_without_recheck") => {
-                drop((outbox, inbox));
-                Err(self.inbox.lock())
-            }
-            None => Err(inbox),
-        }
-    }
-
-    fn run(&self, job: Job<'static>, tally: &mut Tally) {
-        let cancelled = self.is_cancelled() && !broken!("cancelled_tasks_start");
-        let call = if cancelled { Call::Abandon } else { Call::Start };
-        let tag = job.tag();
-        let (verdict, payload) = outcome(|| job.call(call));
-        if verdict == Verdict::Elsewhere {
-            self.inbox.lock().husks.remove(&tag);
-        }
-        tally.add(verdict);
-        tally.settled += 1;
-        if let Some(payload) = payload {
-            self.keep_first(payload);
-        }
-    }
-
-    /// Keeps the payload for [`TaskGroup::take_panic`] if it is the first and somebody will ask.
-    pub(crate) fn keep_first(&self, payload: Payload) {
-        if !self.options.detached {
-            let mut inbox = self.inbox.lock();
-            if inbox.first_panic.is_none() {
-                inbox.first_panic = Some(payload);
-                return;
-            }
-        }
-        panics::discard(payload);
-    }
-
-    fn take_place(&self, inbox: &mut Inbox, helper: bool) {
-        inbox.active += 1;
-        inbox.helpers += usize::from(helper);
-        if self.is_limited() {
-            inbox.insiders.push(thread::id());
-        }
-    }
-
-    /// Gives a helper's place back. `queued` tells that the queue may hold jobs, so that the invariant must be looked
-    /// at; otherwise the lock is the one under which it was seen empty.
-    fn give_place(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>, tally: &Tally, queued: bool) {
-        let quiet = self.vacate(&mut inbox, tally, true);
-        let post = queued && inbox.pending > 0 && !broken!("yield_posts_none") && self.take_post(&mut inbox);
-        drop(inbox);
-        self.post_if(post);
-        self.quiet_if(quiet);
-    }
-
-    /// Gives a place back, settles, and wakes whoever waits for either. Returns whether `Host::quiet` is due.
-    fn vacate(&self, inbox: &mut Inbox, tally: &Tally, helper: bool) -> bool {
-        self.drop_place(inbox, helper);
-        let quiet = self.settle(inbox, tally);
-        if inbox.waiting > 0 && !broken!("leaving_wakes_no_owner") {
-            self.changed.notify_all();
-        }
-        quiet
-    }
-
-    fn quiet_if(&self, quiet: bool) {
-        if quiet {
-            self.host.quiet();
-        }
-    }
-
-    fn drop_place(&self, inbox: &mut Inbox, helper: bool) {
-        inbox.active -= 1;
-        inbox.helpers -= usize::from(helper);
-        if self.is_limited() {
-            let me = thread::id();
-            if let Some(at) = inbox.insiders.iter().rposition(|other| *other == me) {
-                inbox.insiders.swap_remove(at);
-            }
         }
     }
 

@@ -9,6 +9,7 @@ use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::Arc;
 use crate::try_scope::{OnError, Run, TryScope};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Which tasks workers turn to first.
 ///
@@ -189,6 +190,10 @@ pub struct Group<'pool> {
     pool: &'pool Pool,
     tasks: Arc<TaskGroup>,
 }
+
+// As for `Pool`.
+impl UnwindSafe for Group<'_> {}
+impl RefUnwindSafe for Group<'_> {}
 
 impl Group<'_> {
     /// As [`Pool::spawn`].

@@ -14,6 +14,8 @@ use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
 pub(super) struct Shared {
     /// Tells pools apart in a worker's thread-local.
     pub(super) id: usize,
+    /// The process that has the workers.
+    process: u32,
     pub(super) config: Config,
     pub(super) lanes: Lanes,
     pub(super) gate: Gate,
@@ -52,6 +54,7 @@ impl Shared {
         let (lanes, bell) = Lanes::new();
         let shared = Shared {
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+            process: std::process::id(),
             config,
             lanes,
             gate: Gate::new(),
@@ -112,9 +115,17 @@ impl Shared {
         }
     }
 
-    /// Whether the calling thread runs tasks of this pool further down its stack, so that it must not wait for them.
+    /// Whether this is a copy of the pool in a forked process.
+    pub(super) fn is_forked(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    /// Whether the calling thread must not wait for the workers: it runs tasks of this pool further down its stack, or
+    /// is in a forked process, where there are no workers.
     pub(super) fn is_inside(&self) -> bool {
-        worker::current().is_some_and(|(pool, _)| pool == self.id) || self.inside.lock().contains(&thread::id())
+        self.is_forked()
+            || worker::current().is_some_and(|(pool, _)| pool == self.id)
+            || self.inside.lock().contains(&thread::id())
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -175,7 +175,7 @@ impl Pool {
         self.finished = true;
         let shared = &self.shared;
         shared.close();
-        if let How::Now = how {
+        if matches!(how, How::Now) || shared.is_forked() {
             self.discard_all();
         }
         shared.gate.end();

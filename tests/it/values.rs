@@ -308,14 +308,9 @@ fn public_types_that_cross_a_caught_panic() {
         fanpool::Failures<()>,
     ];
     let unsafe_ones: Vec<_> = table.iter().filter(|(_, safe)| !safe).map(|(name, _)| *name).collect();
-    // As it is, so that a change shows: whoever holds one of these across `catch_unwind` must assert it.
+    // These hold a payload or a closure of the user's, about which nothing is known.
     let expected = [
-        "fanpool::Pool",
-        "&'static fanpool::Pool",
         "fanpool::Builder",
-        "fanpool::Group<'static>",
-        "fanpool::GroupBuilder<'static>",
-        "fanpool::Handle<()>",
         "fanpool::TaskPanicked",
         "fanpool::JoinError",
         "fanpool::BuildError",

@@ -1,11 +1,13 @@
 //! Every error of the crate. A refused value always comes back.
 
+mod build;
+
+pub use build::{BuildError, ResizeError};
+
 use crate::panics::{self, Payload};
 use crate::sync::Mutex;
 use std::error::Error;
 use std::fmt;
-use std::io;
-use std::ops::RangeInclusive;
 
 /// A task panicked; the payload is kept as it was thrown.
 ///
@@ -125,7 +127,7 @@ impl Error for JoinError {
     }
 }
 
-/// Waiting would never end: the caller runs inside what it wants to wait for.
+/// Waiting would never end: the caller runs inside what it wants to wait for, or in a forked process, which has no workers.
 ///
 /// # Examples
 ///
@@ -142,7 +144,7 @@ pub struct WouldDeadlock;
 
 impl fmt::Display for WouldDeadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the caller runs inside what it would wait for")
+        f.write_str("the caller runs inside what it would wait for, or in a forked process")
     }
 }
 
@@ -171,7 +173,7 @@ pub enum RefusedReason {
         /// How many there are; valid numbers are below.
         shards: usize,
     },
-    /// The caller is one of the workers that it would wait for.
+    /// The caller is one of the workers that it would wait for, or in a forked process, which has none.
     WouldDeadlock,
 }
 
@@ -252,132 +254,6 @@ impl<F> fmt::Display for Refused<F> {
 }
 
 impl<F> Error for Refused<F> {}
-
-/// Why a pool or a group could not be built. Nothing was left running.
-///
-/// # Examples
-///
-/// ```
-/// use fanpool::{BuildError, Pool, Workers};
-///
-/// let error = Pool::builder().workers(Workers::Fixed(0)).build().unwrap_err();
-/// assert!(matches!(error, BuildError::OutOfRange { option: "workers", value: 0, .. }));
-/// assert_eq!(error.to_string(), "workers is 0; allowed is 1 to 65536");
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// An option's value is not allowed.
-    OutOfRange {
-        /// The option's name.
-        option: &'static str,
-        /// The value it was given.
-        value: usize,
-        /// What it may be.
-        allowed: RangeInclusive<usize>,
-    },
-    /// The thread name holds a NUL byte, which the operating system cannot take.
-    Name {
-        /// Where in the name it stands.
-        nul: usize,
-    },
-    /// The operating system refused a thread. Those that had started were joined.
-    Thread {
-        /// How many workers were asked for.
-        wanted: usize,
-        /// How many could be started.
-        started: usize,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// The start hook panicked on a worker. All workers were joined.
-    StartHook {
-        /// The worker's index.
-        worker: usize,
-        /// The panic.
-        panicked: TaskPanicked,
-    },
-}
-
-impl BuildError {
-    /// Checks one option, so that every range error reads the same.
-    pub(crate) fn check(option: &'static str, value: usize, allowed: RangeInclusive<usize>) -> Result<(), BuildError> {
-        if allowed.contains(&value) { Ok(()) } else { Err(BuildError::OutOfRange { option, value, allowed }) }
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::OutOfRange { option, value, allowed } => {
-                write!(f, "{option} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
-            }
-            BuildError::Name { nul } => write!(f, "the thread name holds a NUL byte at {nul}"),
-            BuildError::Thread { wanted, started, source } => {
-                write!(f, "the operating system gave {started} of {wanted} threads: {source}")
-            }
-            BuildError::StartHook { worker, panicked } => {
-                write!(f, "the start hook of worker {worker} failed: {panicked}")
-            }
-        }
-    }
-}
-
-impl Error for BuildError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            BuildError::Thread { source, .. } => Some(source),
-            BuildError::StartHook { panicked, .. } => Some(panicked),
-            _ => None,
-        }
-    }
-}
-
-/// Why a pool was not resized.
-///
-/// # Examples
-///
-/// ```
-/// use fanpool::{BuildError, Pool, ResizeError};
-///
-/// let pool = Pool::new();
-/// assert!(matches!(pool.resize(0), Err(ResizeError::Build(BuildError::OutOfRange { .. }))));
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ResizeError {
-    /// The size is not allowed, or a new worker did not start. Workers that had started before the failing one stay.
-    Build(BuildError),
-    /// The pool is `sharded`: its tasks are bound to its workers.
-    Sharded,
-    /// The pool is closed.
-    Closed,
-}
-
-impl fmt::Display for ResizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ResizeError::Build(error) => error.fmt(f),
-            ResizeError::Sharded => f.write_str("a sharded pool keeps its size"),
-            ResizeError::Closed => f.write_str("the pool is closed"),
-        }
-    }
-}
-
-impl Error for ResizeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            ResizeError::Build(error) => error.source(),
-            _ => None,
-        }
-    }
-}
-
-impl From<BuildError> for ResizeError {
-    fn from(error: BuildError) -> ResizeError {
-        ResizeError::Build(error)
-    }
-}
 
 /// What went wrong in a [`try_scope`](crate::Pool::try_scope): every error and every panic, with the number of its
 /// task, counted from 0 in the order of spawning.
