@@ -62,9 +62,14 @@ impl<T: Send, F: FnOnce() -> T + Send> Task<T, F> {
             Call::Start => (panics::catch(closure), Verdict::Finished),
             Call::Abandon => match panics::drop_quietly(closure) {
                 Ok(()) => {
-                    let cancelled = self.group.is_cancelled();
-                    self.end(Err(if cancelled { JoinError::Cancelled } else { JoinError::Discarded }));
-                    return Verdict::NotStarted;
+                    // Asked once, so that the handle and the counts agree.
+                    let (error, verdict) = if self.group.is_cancelled() {
+                        (JoinError::Cancelled, Verdict::NotStarted)
+                    } else {
+                        (JoinError::Discarded, Verdict::Discarded)
+                    };
+                    self.end(Err(error));
+                    return verdict;
                 }
                 Err(payload) => (Err(payload), Verdict::Panicked),
             },

@@ -38,6 +38,8 @@ pub(crate) enum Verdict {
     Panicked,
     /// Was dropped without being started.
     NotStarted,
+    /// Was dropped without being started, and told its handle that the pool was shut down.
+    Discarded,
     /// Somebody else had it and accounts for it.
     Elsewhere,
 }

@@ -168,3 +168,24 @@ fn d7_ten_thousand_pools_leave_no_byte_behind() {
     // Less than a byte per pool: locks and channels keep some tables of their own.
     assert!(left < 8192, "{left} bytes left by 10,000 pools");
 }
+
+#[test]
+fn b3_joins_behind_a_newer_task_keep_memory_flat() {
+    let _alone = ALONE.lock().unwrap();
+    // One newer handle is always in flight and nobody serves the queue, so each joined task leaves an empty place in it.
+    let pool = Pool::builder().workers(Workers::Fixed(1)).build().unwrap();
+    pool.pause();
+    let submit = || pool.submit(|| [1_u8; 4096]);
+    let mut previous = submit();
+    let before = LIVE_BYTES.load(Ordering::SeqCst);
+    for _ in 0..5000 {
+        let next = submit();
+        assert_eq!(previous.join().unwrap()[0], 1);
+        previous = next;
+    }
+    let grown = LIVE_BYTES.load(Ordering::SeqCst) - before;
+    // A dozen tasks' worth; without sweeping it would be 5000.
+    assert!(grown < 12 * 4096, "{grown} bytes");
+    assert_eq!(previous.join().unwrap()[0], 1);
+    assert_eq!((pool.queued(), pool.counts().ran), (0, 5001));
+}

@@ -126,6 +126,7 @@ impl Tally {
             Verdict::Finished => self.ran += 1,
             Verdict::Panicked => self.panicked += 1,
             Verdict::NotStarted => self.cancelled += 1,
+            Verdict::Discarded => self.discarded += 1,
             Verdict::Elsewhere => {}
         }
     }
@@ -305,17 +306,15 @@ impl TaskGroup {
         while let Some(job) = jobs.pop_front() {
             let tag = job.tag();
             let (verdict, payload) = outcome(|| job.call(Call::Abandon));
-            if verdict == Verdict::Elsewhere {
-                self.inbox.lock().husks.remove(&tag);
+            match verdict {
+                Verdict::Elsewhere => _ = self.inbox.lock().husks.remove(&tag),
+                // A job without a handle does not know why.
+                Verdict::NotStarted if !self.is_cancelled() => tally.add(Verdict::Discarded),
+                verdict => tally.add(verdict),
             }
-            tally.add(verdict);
             if let Some(payload) = payload {
                 self.keep_first(payload);
             }
-        }
-        if !self.is_cancelled() {
-            // Abandoned because the pool is shut down, not because a token was cancelled.
-            tally.discarded = std::mem::take(&mut tally.cancelled);
         }
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
@@ -347,6 +346,7 @@ impl TaskGroup {
         debug_assert_eq!((inbox.pending, outbox.len(), inbox.arrived.len(), inbox.husks.len()), (0, 0, 0, 0));
         outbox.shrink_to(KEPT_CAPACITY);
         inbox.arrived.shrink_to(KEPT_CAPACITY);
+        inbox.husks.shrink_to(KEPT_CAPACITY);
     }
 }
 

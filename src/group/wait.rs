@@ -2,7 +2,7 @@
 
 use super::{Inbox, Tally, TaskGroup};
 use crate::error::WouldDeadlock;
-use crate::job::{Job, Verdict};
+use crate::job::Verdict;
 use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MutexGuard, broken, thread};
@@ -156,9 +156,8 @@ impl TaskGroup {
     /// of the caller.
     ///
     /// The last job that arrived is simply taken out of the queue, which is how a task that was just submitted leaves
-    /// nothing behind. Any other stays where it is as a husk, empty, and settles there; husks that come to the end of the
-    /// queue are taken out as well. The run of a husk is one more pending unit: while it lasts, nobody who waits for the
-    /// group goes on.
+    /// nothing behind. Any other stays where it is as a husk, empty, until its turn comes or husks are swept. The run of a
+    /// husk is one more pending unit: while it lasts, nobody who waits for the group goes on.
     pub(crate) fn run_out_of_turn(self: &Arc<Self>, task: &(impl Awaited + ?Sized), place: bool) {
         let taken = {
             let mut inbox = self.inbox.lock();
@@ -178,15 +177,8 @@ impl TaskGroup {
             None => self.run_claimed(task),
         }
         self.leave_host();
-        let mut husks = Vec::new();
+        tally.settled += self.sweep_husks();
         let mut inbox = self.inbox.lock();
-        while let Some(tag) = inbox.arrived.back().map(Job::tag) {
-            if !inbox.husks.remove(&tag) {
-                break;
-            }
-            husks.extend(inbox.arrived.pop_back());
-        }
-        tally.settled += husks.len();
         let (mut quiet, mut post) = (false, false);
         if place {
             quiet = self.vacate(&mut inbox, &tally, false);
@@ -197,9 +189,38 @@ impl TaskGroup {
             self.notify(&inbox);
         }
         drop(inbox);
-        panics::drop_each(husks);
         self.post_if(post);
         self.quiet_if(quiet);
+    }
+
+    /// Takes the husks out of the queue once they are half of it, so that they never outnumber the tasks that wait and each
+    /// costs a constant time. Returns how many; they are still to be settled. A mark without a job in the queue stays: a
+    /// helper has the job in hand.
+    fn sweep_husks(&self) -> usize {
+        if self.inbox.lock().husks.is_empty() {
+            return 0;
+        }
+        let mut swept = Vec::new();
+        {
+            let mut outbox = self.outbox.lock();
+            let inbox = &mut *self.inbox.lock();
+            if 2 * inbox.husks.len() < outbox.len() + inbox.arrived.len() {
+                return 0;
+            }
+            for queue in [&mut *outbox, &mut inbox.arrived] {
+                for _ in 0..queue.len() {
+                    let Some(job) = queue.pop_front() else { break };
+                    if inbox.husks.remove(&job.tag()) {
+                        swept.push(job);
+                    } else {
+                        queue.push_back(job);
+                    }
+                }
+            }
+        }
+        let husks = swept.len();
+        panics::drop_each(swept);
+        husks
     }
 
     /// Runs a task whose job may still be queued, if nobody else claims it first.

@@ -42,7 +42,7 @@ impl Pool {
     /// # Errors
     ///
     /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS`, the pool is sharded or closed, or a thread or its
-    /// start hook failed.
+    /// start hook failed. After a failed hook the workers' indices may have a gap, which the next growth fills.
     ///
     /// # Examples
     ///

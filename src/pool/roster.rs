@@ -22,6 +22,7 @@ struct Slot {
 }
 
 pub(super) struct Roster {
+    /// By index. A failed start hook leaves a gap, which the next growth fills.
     slots: Vec<Slot>,
     /// Retired workers that nobody has joined.
     retired: Vec<(Arc<Station>, thread::JoinHandle)>,
@@ -76,7 +77,10 @@ impl Shared {
             while roster.slots.len() < size {
                 let Some(index) = free.next() else { break };
                 match self.start(index, reports.clone()) {
-                    Ok(slot) => roster.slots.push(slot),
+                    Ok(slot) => {
+                        let at = roster.slots.partition_point(|other| other.station.index < index);
+                        roster.slots.insert(at, slot);
+                    }
                     Err(source) => {
                         grown = Err(BuildError::Thread { wanted: size, started: roster.slots.len(), source });
                         break;

@@ -114,3 +114,43 @@ fn joins_in_any_order_leave_nothing_queued() {
         assert_eq!((tasks.ran, tasks.discarded, tasks.cancelled), (12, 0, 0));
     });
 }
+
+#[test]
+fn a5_workers_stay_in_order_after_a_failed_hook() {
+    within(|| {
+        let failed = std::sync::atomic::AtomicBool::new(false);
+        let hook = move |worker| {
+            if worker == 1 && !failed.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                super::quiet_panic("once");
+            }
+        };
+        let pool = Pool::builder().workers(Workers::Fixed(1)).on_start(hook).build().unwrap();
+        assert!(pool.resize(3).is_err());
+        pool.resize(3).unwrap();
+        assert_eq!(pool.broadcast(|worker| worker).unwrap(), [0, 1, 2]);
+        pool.resize(2).unwrap();
+        assert_eq!(pool.broadcast(|worker| worker).unwrap(), [0, 1]);
+    });
+}
+
+#[test]
+fn b4_handles_and_receipt_agree_though_a_drop_cancels_in_between() {
+    struct Cancels(fanpool::CancelToken);
+    impl Drop for Cancels {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+    within(|| {
+        let (pool, token) = (pool(1), fanpool::CancelToken::new());
+        pool.pause();
+        let group = pool.group().cancel(&token).build().unwrap();
+        let first = group.submit(|| ());
+        let cancels = Cancels(token.clone());
+        let second = group.submit(move || drop(cancels));
+        let tasks = pool.shutdown_now().tasks;
+        assert!(matches!(first.join(), Err(fanpool::JoinError::Discarded)));
+        assert!(matches!(second.join(), Err(fanpool::JoinError::Cancelled)));
+        assert_eq!((tasks.discarded, tasks.cancelled), (1, 1));
+    });
+}
