@@ -5,6 +5,9 @@ use crate::job::{Call, Job, Verdict};
 use crate::panics::{self, Payload};
 use crate::sync::{Arc, MutexGuard, broken, thread};
 
+/// Jobs that the owner takes back from the helpers' queue at a time, if that is less than half of them.
+const TAKEN_BACK: usize = if cfg!(fanpool_loom) { 1 } else { 32 };
+
 impl TaskGroup {
     /// Serves a ticket: runs jobs until the queue is empty or `stop` says so between two of them.
     pub(crate) fn serve(self: &Arc<Self>, mut stop: impl FnMut() -> bool) {
@@ -49,6 +52,24 @@ impl TaskGroup {
                 drop((outbox, inbox));
                 Err(self.inbox.lock())
             }
+            None => Err(inbox),
+        }
+    }
+
+    /// Takes the newest job, for the owner of a group without a limit: it pushed most of them, so they are in its cache,
+    /// and helpers take from the other end under the other lock.
+    pub(super) fn take_newest(&self) -> Result<Job<'static>, MutexGuard<'_, Inbox>> {
+        if let Some(job) = self.inbox.lock().arrived.pop_back() {
+            return Ok(job);
+        }
+        let mut outbox = self.outbox.lock();
+        let mut inbox = self.inbox.lock();
+        if inbox.arrived.is_empty() {
+            let kept = outbox.len() - outbox.len().div_ceil(2).min(TAKEN_BACK);
+            inbox.arrived.extend(outbox.drain(kept..));
+        }
+        match inbox.arrived.pop_back() {
+            Some(job) => Ok(job),
             None => Err(inbox),
         }
     }

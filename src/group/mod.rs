@@ -33,7 +33,9 @@
 //!   while jobs are queued, and therefore posts a ticket, at the back of the pool's queue.
 //! * the pool *grows*: `summon` looks at the invariant again for every group.
 //!
-//! **Waiting.** The owner of a scope takes a place like a helper and runs its own group's jobs, and no others. When both
+//! **Waiting.** The owner of a scope takes a place like a helper and runs its own group's jobs, and no others. In a group
+//! without a limit, which promises no order, it takes the newest from the inbox's end, away from the helpers, and when that
+//! is empty takes back up to half of what the helpers have before them. When both
 //! queues are empty it gives the place up and, in the same critical section, returns if `pending` is zero or else
 //! registers in `waiting` and parks. Whatever could let it go on takes the inbox lock afterwards, sees `waiting`, and
 //! notifies: a push (it may take the job), a thread that leaves or yields (a place is free), and the settlement that

@@ -49,7 +49,8 @@ impl TaskGroup {
 
             let mut tally = Tally::default();
             let mut inbox = loop {
-                match self.take() {
+                let next = if self.is_limited() { self.take() } else { self.take_newest() };
+                match next {
                     Ok(job) => self.run(job, &mut tally),
                     Err(inbox) => break inbox,
                 }
