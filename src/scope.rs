@@ -68,6 +68,9 @@ pub struct Scope<'scope, 'env: 'scope> {
 impl<'scope> Scope<'scope, '_> {
     /// Runs `task` on a worker, or on the thread that waits for the scope. Never blocks and never refuses.
     ///
+    /// Tasks start in no particular order: workers take the oldest, the thread that waits takes the newest. (In a
+    /// [group](crate::Pool::group) with a limit they start in the order in which they were spawned.)
+    ///
     /// Tasks may spawn more tasks into the same scope. A panic is re-thrown by the scope once all its tasks have ended.
     ///
     /// # Examples

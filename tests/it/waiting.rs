@@ -67,8 +67,9 @@ fn c2_fail_fast_drops_what_has_not_started() {
     within(|| {
         let pool = pool(1);
         let drops = Arc::new(AtomicUsize::new(0));
-        pool.pause();
-        let failures = pool
+        // In a strand the order is known.
+        let strand = pool.group().limit(1).build().unwrap();
+        let failures = strand
             .try_scope(OnError::FailFast, |s| {
                 s.spawn(|| Ok(()));
                 s.spawn(|| Err("first"));
