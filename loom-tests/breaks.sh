@@ -20,6 +20,9 @@ close_without_barrier      ending::close_against_submit
 leave_relaxed              ending::wait_idle_against_the_last_task
 cancel_relaxed             helpers::cancel_against_start
 cancelled_tasks_start      helpers::a_cancelled_group_starts_nothing
+husk_marked_late           waiting::husks_of_a_scope_against_a_helper
+hook_noticed_without_lock  ending::a_stop_hook_against_a_shutdown_that_ran_out
+retired_count_for_nothing  ending::a_retired_worker_that_is_stuck_hides_no_other
 grow_summons_none          ending::resize_up_brings_help_to_a_stuck_group
 "
 

@@ -16,7 +16,8 @@
 //! * `waiting`: threads parked on `changed`.
 //!
 //! **The invariant.** Whenever no thread holds the inbox lock: *if a job is queued and `active < limit` and
-//! `helpers <` the pool's size, then `posted`*. A ticket that is posted is in the pool's channel, or its sender is
+//! `helpers <` the pool's threads, then `posted`*. (Threads that were told to leave count until they have: one that is
+//! stuck in a task is still a helper.) A ticket that is posted is in the pool's channel, or its sender is
 //! about to put it there. So a queued job is always waited for by somebody: a thread that holds a place looks at the
 //! queue again before it gives the place up, a posted ticket brings a helper, and where all of the pool's workers are
 //! helpers already, no ticket could bring another. Each step keeps it:

@@ -234,6 +234,10 @@ impl TaskGroup {
             if !task.claim() {
                 return;
             }
+            if broken!("husk_marked_late") {
+                drop(inbox);
+                inbox = self.inbox.lock();
+            }
             inbox.husks.insert(task.tag());
             self.add_pending(&mut inbox, 1);
         }

@@ -114,7 +114,8 @@ impl Shared {
     /// Mirrors the roster's sizes for those who only look.
     fn publish(&self, roster: &Roster) {
         self.workers.store(roster.slots.len(), Ordering::Relaxed);
-        self.threads.store(roster.alive, Ordering::Relaxed);
+        let threads = if broken!("retired_count_for_nothing") { roster.slots.len() } else { roster.alive };
+        self.threads.store(threads, Ordering::Relaxed);
     }
 
     fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {

@@ -11,7 +11,7 @@ use crate::group::TaskGroup;
 use crate::panics::{self, Payload};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::channel::{Either, Receiver, Sender, recv_either};
-use crate::sync::{Arc, Mutex, local};
+use crate::sync::{Arc, Mutex, broken, local};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ impl Worker {
         if let Some(hook) = &self.shared.config.on_stop {
             {
                 // Under the lock that `wait_idle_left` holds between its look and its wait.
-                let _roster = self.shared.roster.lock();
+                let _roster = (!broken!("hook_noticed_without_lock")).then(|| self.shared.roster.lock());
                 self.set_doing(Doing::Hook);
                 self.shared.left.notify_all();
             }

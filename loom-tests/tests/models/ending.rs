@@ -1,6 +1,6 @@
 //! Pausing, resizing, closing, ending.
 
-use super::{Shared, model, pool};
+use super::{Flag, Shared, model, pool};
 use loom::alloc::Track;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -86,20 +86,10 @@ fn resize_down_against_push() {
 fn resize_up_brings_help_to_a_stuck_group() {
     model(2, || {
         let pool = pool(1);
-        let flag = Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()));
-        let (wait, set) = (flag.clone(), flag.clone());
-        pool.spawn(move || {
-            let mut done = wait.0.lock().unwrap();
-            while !*done {
-                done = wait.1.wait(done).unwrap();
-            }
-        })
-        .unwrap();
-        pool.spawn(move || {
-            *set.0.lock().unwrap() = true;
-            set.1.notify_all();
-        })
-        .unwrap();
+        let flag = Flag::new();
+        let wait = flag.clone();
+        pool.spawn(move || wait.wait()).unwrap();
+        pool.spawn(move || flag.set()).unwrap();
         pool.resize(2).unwrap();
         assert_eq!(pool.shutdown().tasks.ran, 2);
     });
@@ -155,5 +145,49 @@ fn broadcast_against_resize_down() {
         let ran = pool.broadcast(|worker| worker).unwrap();
         assert!(ran == [0, 1] || ran == [0]);
         resizer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_stop_hook_against_a_shutdown_that_ran_out() {
+    // The hook ends only after the shutdown returned, so the shutdown must see that the worker is in its hook.
+    model(3, || {
+        let returned = Flag::new();
+        let hook = returned.clone();
+        let built = fanpool::Pool::builder().workers(fanpool::Workers::Fixed(1)).on_stop(move |_| hook.wait()).build();
+        let receipt = built.unwrap().shutdown_timeout(std::time::Duration::ZERO);
+        assert_eq!(receipt.threads_busy.len(), 1);
+        returned.set();
+    });
+}
+
+#[test]
+fn a_retired_worker_that_is_stuck_hides_no_other() {
+    model(2, || {
+        let pool = pool(2);
+        let flag = Flag::new();
+        let stuck = flag.clone();
+        pool.spawn(move || {
+            if fanpool::current_worker() == Some(1) {
+                stuck.wait();
+            }
+        })
+        .unwrap();
+        pool.resize(1).unwrap();
+        pool.spawn(move || flag.set()).unwrap();
+        assert_eq!(pool.shutdown().tasks.ran, 2);
+    });
+}
+
+#[test]
+fn a_withdrawn_ticket_against_the_worker_that_picks_it() {
+    model(2, || {
+        let pool = pool(1);
+        let group = pool.group().build().unwrap();
+        group.scope(|s| s.spawn(|| ()));
+        // Its bell may have gone with it or not; this one's must not.
+        pool.spawn(|| ()).unwrap();
+        pool.wait_idle().unwrap();
+        assert_eq!(pool.shutdown().tasks.ran, 2);
     });
 }

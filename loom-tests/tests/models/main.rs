@@ -9,6 +9,7 @@ mod waiting;
 
 use fanpool::{Pool, Workers};
 use loom::cell::UnsafeCell;
+use loom::sync::{Condvar, Mutex};
 use std::sync::Arc;
 
 /// Runs a model within a bound on preemptions, and says how much it explored.
@@ -53,6 +54,26 @@ impl Shared {
             // SAFETY: loom checks that no write is concurrent.
             unsafe { *value }
         })
+    }
+}
+
+/// Something that one thread waits for and another sets.
+#[derive(Clone)]
+pub struct Flag(Arc<(Mutex<bool>, Condvar)>);
+
+impl Flag {
+    pub fn new() -> Flag {
+        Flag(Arc::new((Mutex::new(false), Condvar::new())))
+    }
+    pub fn set(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+    pub fn wait(&self) {
+        let mut set = self.0.0.lock().unwrap();
+        while !*set {
+            set = self.0.1.wait(set).unwrap();
+        }
     }
 }
 

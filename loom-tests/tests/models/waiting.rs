@@ -1,6 +1,6 @@
 //! Scopes, handles, and those who wait for them.
 
-use super::{Shared, model, pool};
+use super::{Flag, Shared, model, pool};
 use loom::alloc::Track;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -38,19 +38,13 @@ fn a_task_spawns_while_the_owner_parks() {
 #[test]
 fn a_parked_owner_is_needed() {
     // The only worker runs a task that waits for the one it spawned: nobody but the owner can run that.
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
-        let (done, told) = (loom::sync::Mutex::new(false), loom::sync::Condvar::new());
+        let flag = Flag::new();
         pool.scope(|s| {
             s.spawn(|| {
-                s.spawn(|| {
-                    *done.lock().unwrap() = true;
-                    told.notify_all();
-                });
-                let mut done = done.lock().unwrap();
-                while !*done {
-                    done = told.wait(done).unwrap();
-                }
+                s.spawn(|| flag.set());
+                flag.wait();
             });
         });
     });
@@ -61,18 +55,10 @@ fn two_tasks_of_a_scope_need_a_worker_and_the_owner() {
     // Task 1 ends only after task 2 ran, whoever of the two threads has which.
     model(3, || {
         let pool = pool(1);
-        let (tell, told) = (loom::sync::Mutex::new(false), loom::sync::Condvar::new());
+        let flag = Flag::new();
         pool.scope(|s| {
-            s.spawn(|| {
-                let mut done = tell.lock().unwrap();
-                while !*done {
-                    done = told.wait(done).unwrap();
-                }
-            });
-            s.spawn(|| {
-                *tell.lock().unwrap() = true;
-                told.notify_all();
-            });
+            s.spawn(|| flag.wait());
+            s.spawn(|| flag.set());
         });
     });
 }
@@ -156,6 +142,20 @@ fn two_joins_out_of_turn_against_a_helper() {
         let second = pool.submit(move || two.into_inner());
         assert_eq!(first.join().unwrap(), 1);
         assert_eq!(second.join().unwrap(), 2);
+        assert_eq!(pool.shutdown().tasks.ran, 2);
+    });
+}
+
+#[test]
+fn husks_of_a_scope_against_a_helper() {
+    // Each mark of a husk is gone when the scope is: the group asserts it when it is laid aside.
+    model(3, || {
+        let pool = pool(1);
+        pool.scope(|s| {
+            let first = s.submit(|| 1);
+            let second = s.submit(|| 2);
+            assert_eq!(first.join().unwrap() + second.join().unwrap(), 3);
+        });
         assert_eq!(pool.shutdown().tasks.ran, 2);
     });
 }
