@@ -3,6 +3,7 @@
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::fmt;
+use std::time::Instant;
 
 /// A flag that asks work to stop, shared by everybody who holds a clone of it.
 ///
@@ -38,7 +39,16 @@ pub struct CancelToken {
 
 struct Node {
     cancelled: AtomicBool,
+    deadline: Option<Instant>,
     parent: Option<Arc<Node>>,
+    /// A second parent.
+    other: Option<CancelToken>,
+}
+
+impl Node {
+    fn token(parent: Option<Arc<Node>>, deadline: Option<Instant>, other: Option<CancelToken>) -> CancelToken {
+        CancelToken { node: Arc::new(Node { cancelled: AtomicBool::new(false), deadline, parent, other }) }
+    }
 }
 
 impl CancelToken {
@@ -51,7 +61,7 @@ impl CancelToken {
     /// ```
     #[must_use]
     pub fn new() -> CancelToken {
-        CancelToken { node: Arc::new(Node { cancelled: AtomicBool::new(false), parent: None }) }
+        Node::token(None, None, None)
     }
 
     /// A token that is cancelled with this one, and can be cancelled alone.
@@ -66,8 +76,44 @@ impl CancelToken {
     /// ```
     #[must_use]
     pub fn child(&self) -> CancelToken {
-        let parent = Some(self.node.clone());
-        CancelToken { node: Arc::new(Node { cancelled: AtomicBool::new(false), parent }) }
+        Node::token(Some(self.node.clone()), None, None)
+    }
+
+    /// A child that also counts as cancelled from `deadline` on. Asking it costs a look at the clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let token = fanpool::CancelToken::new();
+    /// assert!(token.child_until(Instant::now()).is_cancelled());
+    /// assert!(!token.child_until(Instant::now() + Duration::from_secs(3600)).is_cancelled());
+    /// assert!(!token.is_cancelled());
+    /// ```
+    #[must_use]
+    pub fn child_until(&self, deadline: Instant) -> CancelToken {
+        Node::token(Some(self.node.clone()), Some(deadline), None)
+    }
+
+    /// A child of both.
+    pub(crate) fn child_with(&self, other: &CancelToken) -> CancelToken {
+        Node::token(Some(self.node.clone()), None, Some(other.clone()))
+    }
+
+    /// Whether this token counts as cancelled because a deadline has passed, and nobody cancelled it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let token = fanpool::CancelToken::new().child_until(std::time::Instant::now());
+    /// assert!(token.is_expired());
+    /// token.cancel();
+    /// assert!(token.is_cancelled() && !token.is_expired());
+    /// ```
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        !self.any(|node| node.cancelled.load(Ordering::Acquire)) && self.is_cancelled()
     }
 
     /// Cancels this token and its children, for good. Never blocks; a second call changes nothing.
@@ -97,9 +143,16 @@ impl CancelToken {
     /// ```
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
+        self.any(|node| {
+            node.cancelled.load(Ordering::Acquire) || node.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        })
+    }
+
+    /// Whether `says` holds for this token or one that it descends from.
+    fn any(&self, says: impl Fn(&Node) -> bool + Copy) -> bool {
         let mut node = &self.node;
         loop {
-            if node.cancelled.load(Ordering::Acquire) {
+            if says(node) || node.other.as_ref().is_some_and(|other| other.any(says)) {
                 return true;
             }
             match &node.parent {

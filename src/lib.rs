@@ -7,6 +7,7 @@ mod error;
 mod group;
 mod handle;
 mod job;
+mod map;
 mod panics;
 mod pool;
 mod scope;
@@ -20,6 +21,7 @@ pub mod model;
 pub use cancel::CancelToken;
 pub use error::{BuildError, Failures, JoinError, Refused, RefusedReason, ResizeError, TaskPanicked, WouldDeadlock};
 pub use handle::{Handle, ScopedHandle};
+pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use pool::{
     Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers, current_worker,
 };

@@ -121,6 +121,15 @@ impl<'scope> Scope<'scope, '_> {
         self.group.push(job);
     }
 
+    /// A way to push for what is kept in an `Arc`.
+    pub(crate) fn door(&'scope self) -> Door<'scope> {
+        Door { group: self.group.clone(), scope: PhantomData }
+    }
+
+    pub(crate) fn group(&self) -> &Arc<TaskGroup> {
+        &self.group
+    }
+
     /// Makes a job for another group's queue which this scope waits for all the same.
     pub(crate) fn lend<F>(&'scope self, task: F) -> Job<'static>
     where
@@ -131,6 +140,25 @@ impl<'scope> Scope<'scope, '_> {
         let job = Job::new(move |call| lent.call(call));
         // SAFETY: [waited]: the unit added above is given back by `Unit`, which `Lent` drops after the task.
         unsafe { job.erase() }
+    }
+}
+
+/// Pushes into a scope's group. Like the scope itself it lives for `'scope`, so it is held only by the scope's body and by jobs
+/// that the scope waits for.
+pub(crate) struct Door<'scope> {
+    group: Arc<TaskGroup>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+}
+
+impl<'scope> Door<'scope> {
+    pub(crate) fn group(&self) -> &Arc<TaskGroup> {
+        &self.group
+    }
+
+    pub(crate) fn push(&self, job: Job<'scope>) {
+        // SAFETY: [waited]: as in `Scope::push`.
+        let job = unsafe { job.erase() };
+        self.group.push(job);
     }
 }
 
@@ -195,4 +223,17 @@ where
         }
         (result, None) => result,
     }
+}
+
+/// As [`run`], over a group of its own that is done with afterwards.
+pub(crate) fn run_apart<'env, F, R>(group: &Arc<TaskGroup>, body: F) -> Result<R, Payload>
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+{
+    let result = run(group, body);
+    if group.is_posted() {
+        // Nobody will use this group again, and while no worker is free its tickets would pile up.
+        group.host().withdraw(group);
+    }
+    result
 }

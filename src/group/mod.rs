@@ -62,7 +62,7 @@
 mod helper;
 mod wait;
 
-pub(crate) use wait::{Awaited, Progress};
+pub(crate) use wait::{Awaited, Entered, Progress};
 
 use crate::cancel::CancelToken;
 use crate::job::{Call, Job, Verdict};
@@ -88,6 +88,10 @@ pub(crate) trait Host: Send + Sync {
     fn leave(&self) -> bool;
     /// All groups of detached tasks are settled, and somebody wants to know. Called without any lock.
     fn quiet(&self);
+    /// A group joins those that are looked at when the pool grows.
+    fn register(&self, group: &Arc<TaskGroup>);
+    /// A group will have no more tasks; takes its ticket back.
+    fn withdraw(&self, group: &Arc<TaskGroup>);
     /// The calling thread begins to run tasks of this host while it waits for a handle.
     fn inside(&self);
     /// The calling thread has returned from them.

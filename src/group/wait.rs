@@ -31,6 +31,14 @@ pub(crate) trait Awaited {
     fn run_claimed(&self) -> Verdict;
 }
 
+/// How a thread may run work of a group outside of its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// Without a place: the group has no limit, or the thread is suspended in a task that has one.
+    Free,
+    Place,
+}
+
 impl TaskGroup {
     /// Runs this group's jobs, and no others, until none is pending.
     pub(crate) fn wait_all(self: &Arc<Self>) {
@@ -254,6 +262,51 @@ impl TaskGroup {
         if inbox.waiting > 0 {
             self.changed.notify_all();
         }
+    }
+
+    /// Takes a place for work of this group that the calling thread has at hand, if one is needed and free.
+    pub(crate) fn enter(&self) -> Option<Entered> {
+        if !self.is_limited() {
+            return Some(Entered::Free);
+        }
+        let mut inbox = self.inbox.lock();
+        if inbox.insiders.contains(&thread::id()) {
+            return Some(Entered::Free);
+        }
+        (inbox.active < self.options.limit).then(|| {
+            self.take_place(&mut inbox, false);
+            Entered::Place
+        })
+    }
+
+    /// Gives back what [`TaskGroup::enter`] took.
+    pub(crate) fn exit(self: &Arc<Self>, entered: Entered) {
+        if entered == Entered::Place {
+            let mut inbox = self.inbox.lock();
+            let quiet = self.vacate(&mut inbox, &Tally::default(), false);
+            // While the place was taken a push may have found none free.
+            let post = inbox.pending > 0 && self.take_post(&mut inbox);
+            drop(inbox);
+            self.post_if(post);
+            self.quiet_if(quiet);
+        }
+    }
+
+    /// Parks while `blocked` says so. It is asked under the inbox lock, with whether [`TaskGroup::enter`] would succeed, and
+    /// again after every [`TaskGroup::nudge`] and whenever a place is given back.
+    pub(crate) fn park_while(&self, blocked: impl Fn(bool) -> bool) {
+        loop {
+            let inbox = self.inbox.lock();
+            let free = inbox.active < self.options.limit || inbox.insiders.contains(&thread::id());
+            if !blocked(free) {
+                return;
+            }
+            self.park(inbox);
+        }
+    }
+
+    pub(crate) fn host(&self) -> &Arc<dyn super::Host> {
+        &self.host
     }
 
     /// Adds a pending unit for work that this group's owner must wait for and that runs elsewhere.

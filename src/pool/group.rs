@@ -37,6 +37,16 @@ pub enum Priority {
     High,
 }
 
+impl Priority {
+    pub(crate) fn lane(self) -> usize {
+        match self {
+            Priority::High => lanes::HIGH,
+            Priority::Normal => lanes::NORMAL,
+            Priority::Low => lanes::LOW,
+        }
+    }
+}
+
 /// Options for a [`Group`]; made by [`Pool::group`].
 ///
 /// # Examples
@@ -157,12 +167,13 @@ impl<'pool> GroupBuilder<'pool> {
     /// ```
     pub fn build(self) -> Result<Group<'pool>, BuildError> {
         BuildError::check("limit", self.limit, 1..=usize::MAX)?;
-        let lane = match self.priority {
-            Priority::High => lanes::HIGH,
-            Priority::Normal => lanes::NORMAL,
-            Priority::Low => lanes::LOW,
+        let options = Options {
+            limit: self.limit,
+            lane: self.priority.lane(),
+            cancel: self.cancel,
+            name: self.name,
+            detached: true,
         };
-        let options = Options { limit: self.limit, lane, cancel: self.cancel, name: self.name, detached: true };
         Ok(Group { pool: self.pool, tasks: self.pool.shared.group(options) })
     }
 }
@@ -291,14 +302,13 @@ impl Group<'_> {
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
-        let options = Options { detached: false, ..self.tasks.options().clone() };
-        let group = self.pool.shared.group(options);
-        let result = scope::run(&group, body);
-        if group.is_posted() {
-            // Nobody will use this group again, and while no worker is free its tickets would pile up.
-            self.pool.shared.withdraw(&group);
-        }
-        result
+        let (pool, options) = self.parts();
+        scope::run_apart(&pool.new_group(options), body)
+    }
+
+    /// The group's options, for groups to come, and whom to ask for them.
+    pub(crate) fn parts(&self) -> (&Pool, Options) {
+        (self.pool, Options { detached: false, ..self.tasks.options().clone() })
     }
 
     /// As [`Pool::try_scope`], with the group's options.

@@ -256,8 +256,13 @@ impl Pool {
         self.scope_result(body).unwrap_or_else(|payload| panics::resume(payload))
     }
 
+    /// A group of this pool.
+    pub(crate) fn new_group(&self, options: Options) -> Arc<TaskGroup> {
+        self.shared.group(options)
+    }
+
     /// A scope whose panic is still to be re-thrown, for callers with something to clear away first.
-    fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
+    pub(crate) fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {

@@ -74,32 +74,18 @@ impl Shared {
 
     /// A new group that any worker may serve.
     pub(super) fn group(self: &Arc<Self>, options: Options) -> Arc<TaskGroup> {
-        self.register(TaskGroup::new(self.clone(), options))
+        let group = TaskGroup::new(self.clone(), options);
+        self.register(&group);
+        group
     }
 
     /// A new group that one worker serves, a task at a time and in order.
     pub(super) fn bound_group(self: &Arc<Self>, own: Sender<Notice>) -> Arc<TaskGroup> {
         let host = Arc::new(Bound { shared: self.clone(), own });
         let options = Options { limit: 1, detached: true, ..Options::new(super::lanes::NORMAL) };
-        self.register(TaskGroup::new(host, options))
-    }
-
-    fn register(&self, group: Arc<TaskGroup>) -> Arc<TaskGroup> {
-        let mut groups = self.groups.lock();
-        if groups.len() == groups.capacity() {
-            // Before growing: doubling makes the cost of looking through all of them constant for each.
-            groups.retain(|group| group.strong_count() > 0);
-        }
-        groups.push(Arc::downgrade(&group));
+        let group = TaskGroup::new(host, options);
+        self.register(&group);
         group
-    }
-
-    /// Takes the ticket of a group back that will have no more tasks. One bell goes with it, whichever: there stay as many
-    /// bells as tickets, and a worker that already took one finds another ticket or none.
-    pub(super) fn withdraw(&self, group: &Arc<TaskGroup>) {
-        if self.lanes.withdraw(group) {
-            let _ = self.bell.try_recv();
-        }
     }
 
     /// The groups that exist now.
@@ -179,6 +165,23 @@ impl Host for Shared {
         }
     }
 
+    fn register(&self, group: &Arc<TaskGroup>) {
+        let mut groups = self.groups.lock();
+        if groups.len() == groups.capacity() {
+            // Before growing: doubling makes the cost of looking through all of them constant for each.
+            groups.retain(|group| group.strong_count() > 0);
+        }
+        groups.push(Arc::downgrade(group));
+    }
+
+    fn withdraw(&self, group: &Arc<TaskGroup>) {
+        // One bell goes with the ticket, whichever: there stay as many bells as tickets, and a worker that already took one
+        // finds another ticket or none.
+        if self.lanes.withdraw(group) {
+            let _ = self.bell.try_recv();
+        }
+    }
+
     fn inside(&self) {
         self.inside.lock().push(thread::id());
     }
@@ -226,6 +229,14 @@ impl Host for Bound {
 
     fn quiet(&self) {
         self.shared.quiet();
+    }
+
+    fn register(&self, group: &Arc<TaskGroup>) {
+        self.shared.register(group);
+    }
+
+    fn withdraw(&self, group: &Arc<TaskGroup>) {
+        self.shared.withdraw(group);
     }
 
     fn inside(&self) {

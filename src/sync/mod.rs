@@ -28,6 +28,9 @@ pub(crate) mod conformance;
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use std::sync::{Arc, Weak};
 
+/// Whether this build runs under loom. Decisions that rest on time are made in the simplest way there.
+pub(crate) const MODEL: bool = cfg!(fanpool_loom);
+
 /// Whether this build breaks the named step of a protocol on purpose.
 ///
 /// Each break is built by `loom-tests/breaks.sh`, which requires a model to fail. Shipping builds see `false`.

@@ -52,7 +52,7 @@ fn unsafe_stands_in_two_files() {
 #[test]
 fn layers_know_only_those_below() {
     // Lowest first. `error` and `cancel` know only `sync` and `panics`.
-    let layers = ["sync", "panics", "error", "cancel", "job", "group", "handle", "scope", "try_scope", "pool"];
+    let layers = ["sync", "panics", "error", "cancel", "job", "group", "handle", "scope", "try_scope", "pool", "map"];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
         let Some(own) = layers.iter().position(|name| *name == layer) else { continue };

@@ -1,0 +1,340 @@
+//! What can be done with the results.
+
+use super::engine::{Engine, Progress};
+use super::options::{Ending, Map, Place, StopReason};
+use super::work::{Reduced, Work};
+use crate::cancel::CancelToken;
+use crate::group::{Options, TaskGroup};
+use crate::panics;
+use crate::pool::Priority;
+use crate::scope::{self, Scope};
+use std::iter;
+use std::time::{Duration, Instant};
+
+/// Between two calls of the progress report.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The results of a run in the order in which they are delivered.
+struct Results<'run, 'scope, 'env: 'scope, I: Iterator, W: Work<I::Item>> {
+    engine: &'run mut Engine<'scope, I, W>,
+    meter: Option<Meter<'env>>,
+}
+
+struct Meter<'a> {
+    report: Progress<'a>,
+    done: usize,
+    total: Option<usize>,
+    last: Instant,
+}
+
+impl<'env, I, W> Results<'_, '_, 'env, I, W>
+where
+    I: Iterator + 'env,
+    I::Item: Send + 'env,
+    W: Work<I::Item> + 'env,
+    W::Out: 'env,
+{
+    #[inline]
+    fn next_indexed(&mut self) -> Option<(usize, W::Out)> {
+        let next = self.engine.next();
+        if let Some(meter) = &mut self.meter {
+            meter.note(next.is_none());
+        }
+        next
+    }
+}
+
+impl Meter<'_> {
+    fn note(&mut self, ended: bool) {
+        self.done += usize::from(!ended);
+        let now = Instant::now();
+        if ended || now - self.last >= INTERVAL {
+            self.last = now;
+            (self.report)(self.done, self.total);
+        }
+    }
+}
+
+impl<'env, I, W> Iterator for Results<'_, '_, 'env, I, W>
+where
+    I: Iterator + 'env,
+    I::Item: Send + 'env,
+    W: Work<I::Item> + 'env,
+    W::Out: 'env,
+{
+    type Item = W::Out;
+
+    #[inline]
+    fn next(&mut self) -> Option<W::Out> {
+        self.next_indexed().map(|(_, out)| out)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (least, most) = self.engine.size_hint();
+        // Collections reserve what they are told. A source that tells nonsense must not make them fail.
+        (least.min((64 << 20) / size_of::<W::Out>().max(1)), most)
+    }
+}
+
+impl<'env, I, W, E> Map<'env, I, W, E>
+where
+    I: Iterator + 'env,
+    I::Item: Send + 'env,
+    W: Work<I::Item> + 'env,
+    W::Out: 'env,
+    E: Ending,
+{
+    /// Runs the map in a scope and hands the results to `body`.
+    fn run<T>(self, body: impl for<'run, 'scope> FnOnce(Results<'run, 'scope, 'env, I, W>) -> T) -> E::Of<T> {
+        let Map { source, work, place, group, mut choices, ending: _ } = self;
+        let cancel = group.as_ref().and_then(|options| options.cancel.clone());
+        let total = match source.size_hint() {
+            (least, Some(most)) if least == most => Some(most),
+            _ => None,
+        };
+        let meter = choices.progress.take().map(|report| Meter { report, done: 0, total, last: Instant::now() });
+        let result = place.scope(group, move |s: &Scope<'_, 'env>| {
+            let mut engine = Engine::new(source, work, s.door(), choices);
+            let value = body(Results { engine: &mut engine, meter });
+            (value, engine.is_stopped())
+        });
+        match result {
+            Ok((value, stopped)) => E::end(value, stopped.then(|| reason(cancel.as_ref()))),
+            Err(payload) => panics::resume(payload),
+        }
+    }
+
+    /// Collects the results.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the first item that panicked, or of the source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    ///
+    /// let pool = fanpool::Pool::new();
+    /// let lengths: HashMap<&str, usize> = pool.map(["a", "bc"], |word| (word, word.len())).collect();
+    /// assert_eq!(lengths["bc"], 2);
+    /// ```
+    pub fn collect<C: FromIterator<W::Out>>(self) -> E::Of<C> {
+        self.run(|results| results.collect())
+    }
+
+    /// Hands every result to `sink`, on the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect), and with the panic of `sink`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let mut text = String::new();
+    /// pool.map(["a", "b"], str::to_uppercase).for_each(|word| text += &word);
+    /// assert_eq!(text, "AB");
+    /// ```
+    pub fn for_each(self, sink: impl FnMut(W::Out)) -> E::Of<()> {
+        self.run(|results| results.for_each(sink))
+    }
+
+    /// Hands the results to `sink` until it returns an error. What has not started then is dropped.
+    ///
+    /// # Errors
+    ///
+    /// That of `sink`.
+    ///
+    /// # Panics
+    ///
+    /// As [`for_each`](Map::for_each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let first_large = pool.map(0.., |n: u32| n * n).try_for_each(|n| if n > 50 { Err(n) } else { Ok(()) });
+    /// assert_eq!(first_large, Err(64));
+    /// ```
+    pub fn try_for_each<X>(self, sink: impl FnMut(W::Out) -> Result<(), X>) -> E::Of<Result<(), X>> {
+        self.run(|mut results| results.try_for_each(sink))
+    }
+
+    /// Folds the results into one value, on the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// As [`for_each`](Map::for_each).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let digits = pool.map(1..=3, |n| n).fold(0, |number, digit| 10 * number + digit);
+    /// assert_eq!(digits, 123);
+    /// ```
+    pub fn fold<A>(self, start: A, step: impl FnMut(A, W::Out) -> A) -> E::Of<A> {
+        self.run(|results| results.fold(start, step))
+    }
+
+    /// Counts the results.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(fanpool::Pool::new().map(0..10, |n| n).count(), 10);
+    /// ```
+    pub fn count(self) -> E::Of<usize> {
+        self.run(|results| results.map(drop).count())
+    }
+
+    /// Reduces the results to one. Neighbours are combined in the workers, in order; so `operator` must be associative, and
+    /// `identity` neutral, or the result depends on how the items happened to be divided.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect), and with the panic of `operator`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let text = pool.map(["a", "b", "c"], str::to_owned).reduce(String::new, |left, right| left + &right);
+    /// assert_eq!(text, "abc");
+    /// ```
+    pub fn reduce<G, O>(self, identity: G, operator: O) -> E::Of<W::Out>
+    where
+        G: FnOnce() -> W::Out,
+        O: Fn(W::Out, W::Out) -> W::Out + Send + Sync + 'env,
+    {
+        self.reduce_as(identity, |out| out, operator)
+    }
+
+    /// Adds the results up, in the workers; for numbers that round, in no particular grouping.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect), and where `Sum` does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// assert_eq!(pool.map(1..=100_u64, |n| n).sum::<u64>(), 5050);
+    /// ```
+    pub fn sum<S>(self) -> E::Of<S>
+    where
+        S: iter::Sum<W::Out> + iter::Sum<S> + Send + 'env,
+    {
+        let add = |left, right| [left, right].into_iter().sum();
+        self.reduce_as(|| iter::empty::<S>().sum(), |out| iter::once(out).sum(), add)
+    }
+
+    fn reduce_as<A, G, N, O>(mut self, identity: G, into: N, operator: O) -> E::Of<A>
+    where
+        A: Send + 'env,
+        G: FnOnce() -> A,
+        N: Fn(W::Out) -> A + Send + Sync + 'env,
+        O: Fn(A, A) -> A + Send + Sync + 'env,
+    {
+        self.choices.ordered = true;
+        let map: Map<'env, I, Reduced<W, N, O>, E> = self.with(|work| Reduced { work, into, operator });
+        map.run(|mut results| {
+            let mut reduced = identity();
+            while let Some(next) = results.next() {
+                reduced = results.engine.merge(reduced, next);
+            }
+            reduced
+        })
+    }
+}
+
+impl<'env, I, W, E, T, X> Map<'env, I, W, E>
+where
+    I: Iterator + 'env,
+    I::Item: Send + 'env,
+    W: Work<I::Item, Out = Result<T, X>> + 'env,
+    T: 'env,
+    X: 'env,
+    E: Ending,
+{
+    /// Collects the results up to the first error. In order, that is the error of the first item that failed, as in a
+    /// serial loop; what has not started then is dropped.
+    ///
+    /// # Errors
+    ///
+    /// That of the item.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let numbers: Result<Vec<u8>, _> = pool.map(["1", "2"], str::parse::<u8>).try_collect();
+    /// assert_eq!(numbers.unwrap(), [1, 2]);
+    /// assert!(pool.map(["1", "x"], str::parse::<u8>).try_collect::<Vec<_>>().is_err());
+    /// ```
+    pub fn try_collect<C: FromIterator<T>>(self) -> E::Of<Result<C, X>> {
+        self.run(|results| results.collect())
+    }
+
+    /// Collects all results and all errors, each with the index of its item.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let pool = fanpool::Pool::new();
+    /// let (numbers, errors) = pool.map(["1", "x", "3"], |text| text.parse::<u8>().map_err(|_| text)).partition();
+    /// assert_eq!(numbers, [(0, 1), (2, 3)]);
+    /// assert_eq!(errors, [(1, "x")]);
+    /// ```
+    #[expect(clippy::type_complexity, reason = "two lists")]
+    pub fn partition(self) -> E::Of<(Vec<(usize, T)>, Vec<(usize, X)>)> {
+        self.run(|mut results| {
+            let (mut values, mut errors) = (Vec::new(), Vec::new());
+            while let Some((index, result)) = results.next_indexed() {
+                match result {
+                    Ok(value) => values.push((index, value)),
+                    Err(error) => errors.push((index, error)),
+                }
+            }
+            (values, errors)
+        })
+    }
+}
+
+fn reason(cancel: Option<&CancelToken>) -> StopReason {
+    if cancel.is_some_and(CancelToken::is_expired) { StopReason::Deadline } else { StopReason::Cancelled }
+}
+
+impl<'env> Place<'env> {
+    /// Runs `body` in a scope; with `options`, over a group of its own.
+    fn scope<F, R>(self, options: Option<Options>, body: F) -> Result<R, panics::Payload>
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        match (self, options) {
+            (Place::Pool(pool), None) => pool.scope_result(body),
+            (Place::Pool(pool), Some(options)) => scope::run_apart(&pool.new_group(options), body),
+            (Place::Beside(other), options) => {
+                let options = options.unwrap_or_else(|| Options::new(Priority::Normal.lane()));
+                let group = TaskGroup::new(other.host().clone(), options);
+                group.host().register(&group);
+                scope::run_apart(&group, body)
+            }
+        }
+    }
+}
