@@ -113,7 +113,12 @@ impl CancelToken {
     /// ```
     #[must_use]
     pub fn is_expired(&self) -> bool {
-        !self.any(|node| node.cancelled.load(Ordering::Acquire)) && self.is_cancelled()
+        !self.was_called() && self.is_cancelled()
+    }
+
+    /// Whether somebody called [`cancel`](CancelToken::cancel); does not look at the clock.
+    pub(crate) fn was_called(&self) -> bool {
+        self.any(|node| node.cancelled.load(Ordering::Acquire))
     }
 
     /// Cancels this token and its children, for good. Never blocks; a second call changes nothing.

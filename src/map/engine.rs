@@ -1,14 +1,14 @@
 //! The calling thread's side: feeding, collecting, and working when neither is possible.
 
+use super::board::{Batch, Done, End, Wanted};
 use super::core::Core;
-use super::feed::Budget;
+use super::feed::Feed;
 use super::pace::{Inline, Pace};
-use super::segment::{Segment, Slot};
 use super::work::Work;
 use crate::group::Entered;
-use crate::panics::{self, Payload};
+use crate::panics;
 use crate::scope::Door;
-use crate::sync::Arc;
+use crate::sync::{Arc, MODEL};
 use std::collections::VecDeque;
 use std::time::Instant;
 use std::vec;
@@ -25,49 +25,41 @@ pub(super) struct Choices<'a, T> {
 pub(super) type Weigh<'a, T> = Box<dyn FnMut(&T) -> usize + 'a>;
 pub(super) type Progress<'a> = Box<dyn FnMut(usize, Option<usize>) + 'a>;
 
-pub(super) struct Flight<T, R> {
-    pub(super) segment: Arc<Segment<T, R>>,
-    /// The index of its first item.
-    pub(super) base: usize,
-    /// Items that may still be appended.
-    pub(super) room: usize,
-}
-
 pub(super) struct Engine<'scope, I: Iterator, W: Work<I::Item>> {
-    pub(super) source: I,
-    pub(super) core: Arc<Core<'scope, I::Item, W>>,
-    pub(super) ordered: bool,
-    pub(super) window: Option<usize>,
-    pub(super) budget: Option<Budget<'scope, I::Item>>,
-    /// Segments in the order of their items. All but the last are full.
-    pub(super) flight: VecDeque<Flight<I::Item, W::Out>>,
-    /// Segments at the front of `flight` that have no unclaimed item.
-    pub(super) claimed: usize,
-    /// Items taken from the source, and how many of them the consumer has not got.
-    pub(super) fed: usize,
-    pub(super) in_flight: usize,
-    pub(super) ready: vec::IntoIter<Slot<I::Item, W::Out>>,
-    /// The index of the next slot in `ready`.
-    pub(super) ready_at: usize,
+    core: Arc<Core<'scope, I::Item, W>>,
+    feed: Feed<'scope, I>,
+    ordered: bool,
+    /// What was collected and is not delivered yet, by index.
+    arrived: VecDeque<Done<W::Out>>,
+    collected: Vec<Done<W::Out>>,
+    /// In order, the item whose result is to be delivered next.
+    next: usize,
+    ready: Ready<W::Out>,
     /// Items that may be run here before the next look at the clock.
-    pub(super) inline: usize,
-    pub(super) inline_began: Option<Instant>,
-    pub(super) pacer: Inline,
-    pub(super) state: Option<W::State>,
-    /// An item that did not fit into the budget.
-    pub(super) held: Option<(I::Item, usize)>,
-    pub(super) buffer: Vec<Slot<I::Item, W::Out>>,
-    /// Nanoseconds that the source takes for an item; 0 while unknown.
-    pub(super) source_item: usize,
-    /// The source has ended, or will not be asked again.
-    pub(super) ended: bool,
-    pub(super) source_panic: Option<Payload>,
+    inline: usize,
+    inline_began: Option<Instant>,
+    pacer: Inline,
+    state: Option<W::State>,
     /// The group was cancelled before everything was run.
-    pub(super) stopped: bool,
+    stopped: bool,
 }
 
-/// Nanoseconds for one item above which the source is fed one item at a time.
-const SLOW_SOURCE: usize = 2_000;
+/// Results that are being delivered.
+struct Ready<R> {
+    results: vec::IntoIter<R>,
+    /// The index of the next one.
+    at: usize,
+    /// The items that are settled once all are delivered, and what comes then.
+    from: usize,
+    count: usize,
+    end: End,
+}
+
+impl<R> Ready<R> {
+    fn none() -> Ready<R> {
+        Ready { results: Vec::new().into_iter(), at: 0, from: 0, count: 0, end: End::Whole }
+    }
+}
 
 impl<'scope, I, W> Engine<'scope, I, W>
 where
@@ -78,28 +70,20 @@ where
 {
     pub(super) fn new(source: I, work: W, door: Door<'scope>, choices: Choices<'scope, I::Item>) -> Self {
         let threads = door.group().host().size().min(door.group().options().limit);
-        let budget = choices.weigh.map(|(weigh, max)| Budget::new(weigh, max));
+        let bytes = size_of::<I::Item>() + size_of::<W::Out>();
+        let pace = Pace::new(choices.batch, choices.window, threads, bytes);
         Engine {
-            source,
-            core: Core::new(work, Pace::new(choices.batch, threads), door),
+            core: Core::new(work, pace, door),
+            feed: Feed::new(source, choices.window, choices.weigh),
             ordered: choices.ordered,
-            window: choices.window,
-            budget,
-            flight: VecDeque::new(),
-            claimed: 0,
-            fed: 0,
-            in_flight: 0,
-            ready: Vec::new().into_iter(),
-            ready_at: 0,
+            arrived: VecDeque::new(),
+            collected: Vec::new(),
+            next: 0,
+            ready: Ready::none(),
             inline: 0,
             inline_began: None,
             pacer: Inline::new(),
             state: None,
-            held: None,
-            buffer: Vec::new(),
-            source_item: 0,
-            ended: false,
-            source_panic: None,
             stopped: false,
         }
     }
@@ -115,13 +99,10 @@ where
 
     /// Items that are still to come, as far as the source tells.
     pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
-        let (least, most) = if self.ended { (0, Some(0)) } else { self.source.size_hint() };
-        let here = self.in_flight + usize::from(self.held.is_some());
-        let least = if self.stopped || W::MERGES || self.core.door.group().options().cancel.is_some() {
-            0
-        } else {
-            least.saturating_add(here)
-        };
+        let here = self.feed.in_flight - (self.ready.at - self.ready.from).min(self.ready.count);
+        let (least, most) = self.feed.size_hint();
+        let may_stop = self.stopped || W::MERGES || self.core.door.group().options().cancel.is_some();
+        let least = if may_stop { 0 } else { least.saturating_add(here) };
         (least, most.and_then(|most| most.checked_add(here)))
     }
 
@@ -131,49 +112,38 @@ where
         loop {
             if self.inline > 0 {
                 self.inline -= 1;
-                if let Some(item) = self.source.next() {
-                    let index = self.fed;
-                    self.fed += 1;
+                if let Some((index, item)) = self.feed.next_inline() {
                     let state = self.state.get_or_insert_with(|| self.core.work.state());
                     return Some((index, self.core.work.run(state, item)));
                 }
-                self.ended = true;
                 self.inline = 0;
-            } else if let Some(slot) = self.ready.next() {
-                let index = self.ready_at;
-                self.ready_at += 1;
-                if let Some(out) = self.settle(index, slot) {
-                    return Some((index, out));
-                }
+            } else if let Some(out) = self.ready.results.next() {
+                let index = self.ready.at;
+                self.ready.at += 1;
+                return Some((index, out));
             } else if !self.advance() {
                 return None;
             }
         }
     }
 
-    /// Accounts for one collected slot.
-    #[inline]
-    fn settle(&mut self, index: usize, slot: Slot<I::Item, W::Out>) -> Option<W::Out> {
-        if matches!(slot, Slot::Absent) {
-            return None;
-        }
-        self.in_flight -= 1;
-        if let Some(budget) = &mut self.budget {
-            budget.release(index);
-        }
-        match slot {
-            Slot::Done(out) => Some(out),
-            Slot::Panicked(payload) => {
-                self.stop();
-                panics::resume(payload)
-            }
-            Slot::Unrun => {
-                if self.ordered {
-                    self.stop();
+    /// Hands all results to `sink`, run by run.
+    pub(super) fn extend(&mut self, sink: &mut impl Extend<W::Out>) {
+        loop {
+            if self.inline > 0 {
+                let state = self.state.get_or_insert_with(|| self.core.work.state());
+                let work = &self.core.work;
+                let items = std::mem::take(&mut self.inline);
+                self.feed.extend_inline(items, sink, |item| work.run(state, item));
+            } else if self.ready.results.len() > 0 {
+                sink.extend(self.ready.results.by_ref());
+                if self.ready.results.len() > 0 {
+                    // It does not want more.
+                    return self.stop();
                 }
-                None
+            } else if !self.advance() {
+                return;
             }
-            Slot::Merged | Slot::Absent | Slot::Waiting(_) | Slot::Claimed => None,
         }
     }
 
@@ -181,69 +151,71 @@ where
     #[inline(never)]
     fn advance(&mut self) -> bool {
         loop {
+            self.finish_ready();
             self.notice_cancellation();
-            if self.leave_or_go_on_inline() || self.collect() {
+            if self.leave_or_go_on_inline() {
                 return true;
             }
-            let inline = self.may_inline() && self.core.pace.is_cheap() && self.held.is_none();
-            if self.flight.is_empty() {
-                if self.ended && self.held.is_none() {
-                    if let Some(payload) = self.source_panic.take() {
-                        panics::resume(payload);
-                    }
+            let inline = self.may_inline();
+            if self.feed.in_flight == 0 {
+                if self.feed.is_over() {
+                    self.feed.raise();
                     return false;
                 }
                 if inline {
-                    self.begin_inline();
+                    self.inline_began = Some(Instant::now());
+                    self.inline = self.pacer.items(self.feed.size_hint().0);
                     return true;
                 }
             }
-            if !inline && self.feed() {
-                if (self.core.pace.is_slow() || self.source_item >= SLOW_SOURCE) && self.collect_some(false) {
-                    return true;
-                }
-                continue;
-            }
-            if self.flight.is_empty() {
-                // The source had nothing more.
-                continue;
-            }
-            if self.work() {
-                if self.core.pace.is_slow() && self.collect_some(false) {
-                    return true;
-                }
-                continue;
-            }
-            if self.collect_some(true) {
+            if self.feed.is_slow() && self.deliver() {
                 return true;
             }
-            self.park();
+            let fed = !inline && self.feed.feed(&self.core);
+            if self.deliver() {
+                return true;
+            }
+            if !fed && !self.work() && self.feed.in_flight > 0 {
+                self.park();
+            }
         }
     }
 
+    /// Accounts for what was delivered.
+    fn finish_ready(&mut self) {
+        let Ready { from, count, end, .. } = std::mem::replace(&mut self.ready, Ready::none());
+        self.feed.release(from, count);
+        match end {
+            End::Whole => {}
+            End::Panicked(payload) => {
+                self.stop();
+                panics::resume(payload);
+            }
+            End::Unrun => {
+                self.stopped = true;
+                if self.ordered {
+                    self.stop();
+                }
+            }
+        }
+    }
+
+    /// Cheap items are run here, once what was given to the workers before is done.
     fn may_inline(&self) -> bool {
-        !self.ended && !self.core.door.group().is_limited() && !crate::sync::MODEL
-    }
-
-    fn begin_inline(&mut self) {
-        self.inline_began = Some(Instant::now());
-        self.inline = self.inline_items();
-    }
-
-    fn inline_items(&mut self) -> usize {
-        self.pacer.items(self.source.size_hint().0)
+        self.core.pace.is_cheap() && self.feed.may_inline() && !self.core.door.group().is_limited() && !MODEL
     }
 
     /// At the end of a round on this thread: whether there is another.
     fn leave_or_go_on_inline(&mut self) -> bool {
         let Some(began) = self.inline_began else { return false };
         let now = Instant::now();
-        if !self.ended && self.pacer.goes_on(now - began) {
+        if self.feed.may_inline() && self.pacer.goes_on(now - began) {
             self.inline_began = Some(now);
-            self.inline = self.inline_items();
+            self.inline = self.pacer.items(self.feed.size_hint().0);
             return true;
         }
         self.inline_began = None;
+        self.next = self.feed.fed;
         if let Some(state) = self.state.take() {
             self.core.work.keep(state);
         }
@@ -255,82 +227,63 @@ where
             return;
         }
         // Only a source that has more than nothing makes this an early end; one that is asked no more cannot tell.
-        self.stopped = !self.ended || self.held.is_some();
-        self.ended = true;
-        self.inline = 0;
-        panics::drop_each(self.held.take());
-        for flight in &self.flight {
-            let dropped = flight.segment.give_up();
-            self.stopped |= !dropped.is_empty();
-            panics::drop_each(dropped);
+        self.stopped = !self.feed.is_over();
+        self.feed.end();
+        for Batch { at, items } in self.core.board.give_up() {
+            let count = items.len();
+            panics::drop_each(items);
+            self.arrive(Done { at, count, results: Vec::new(), end: End::Unrun });
         }
-        self.claimed = self.flight.len();
     }
 
-    /// Takes the results of a segment that is done with.
-    fn collect(&mut self) -> bool {
-        let among = if self.ordered { 1 } else { self.flight.len() };
-        for at in 0..among.min(self.flight.len()) {
-            if let Some((from, slots)) = self.flight[at].segment.take_all() {
-                self.ready_at = self.flight[at].base + from;
-                self.ready = slots.into_iter();
-                let _ = self.flight.remove(at);
-                self.claimed -= usize::from(at < self.claimed);
-                return true;
+    /// Takes results that may be delivered.
+    fn deliver(&mut self) -> bool {
+        if !self.is_deliverable() {
+            self.core.board.collect(&mut self.collected);
+            while let Some(done) = self.collected.pop() {
+                self.arrive(done);
+            }
+            if !self.is_deliverable() {
+                return false;
             }
         }
-        false
+        let Some(Done { at, count, results, end }) = self.arrived.pop_front() else { return false };
+        self.next = at + count;
+        self.ready = Ready { results: results.into_iter(), at, from: at, count, end };
+        true
     }
 
-    /// Takes what results there are; `want` marks what is missing.
-    fn collect_some(&mut self, want: bool) -> bool {
-        let among = if self.ordered { 1 } else { self.flight.len() };
-        for flight in self.flight.iter().take(among) {
-            if let Some((from, slots)) = flight.segment.take_some(self.ordered, want) {
-                self.ready_at = flight.base + from;
-                self.ready = slots.into_iter();
-                return true;
-            }
-        }
-        false
+    fn is_deliverable(&self) -> bool {
+        self.arrived.front().is_some_and(|done| !self.ordered || done.at == self.next)
     }
 
-    /// Runs some unclaimed items, the oldest first.
-    fn work(&mut self) -> bool {
-        while let Some(flight) = self.flight.get(self.claimed) {
-            if !flight.segment.has_unclaimed() {
-                if self.claimed + 1 == self.flight.len() && flight.room > 0 && !self.ended {
-                    // More may come into this one.
-                    return false;
-                }
-                self.claimed += 1;
-                continue;
-            }
-            let group = self.core.door.group();
-            let Some(entered) = group.enter() else { return false };
-            let ran = self.core.run(&flight.segment, false);
-            if entered == Entered::Place {
-                group.exit(entered);
-            }
-            return ran > 0;
+    fn arrive(&mut self, done: Done<W::Out>) {
+        let place = self.arrived.partition_point(|other| other.at < done.at);
+        self.arrived.insert(place, done);
+    }
+
+    /// Runs a batch, the oldest that waits.
+    fn work(&self) -> bool {
+        let group = self.core.door.group();
+        let Some(entered) = group.enter() else { return false };
+        let batches = self.core.run(false);
+        if entered == Entered::Place {
+            group.exit(entered);
         }
-        false
+        batches > 0
     }
 
     /// Parks until what the consumer waits for is there, or this thread may work.
     ///
-    /// Everything that could let it go on notifies the group: a result, through the mark on its segment; a place, given back.
-    /// Without a limit this is reached only when every item is claimed, so that some thread runs what is waited for.
+    /// Everything that could let it go on notifies the group: a result or a batch given back, through the mark on the board; a
+    /// place, given back. Without a limit this is reached only when no batch waits, so that some thread runs what is
+    /// waited for.
     fn park(&self) {
+        let wanted = if self.ordered { Wanted::At(self.next) } else { Wanted::Any };
         let group = self.core.door.group();
         group.park_while(|free| {
-            if group.is_cancelled() && !self.stopped {
-                return false;
-            }
-            let among = if self.ordered { 1 } else { self.flight.len() };
-            let lacks = self.flight.iter().take(among).all(|flight| flight.segment.lacks(self.ordered));
-            let idle = free && self.flight.iter().skip(self.claimed).any(|flight| flight.segment.has_unclaimed());
-            lacks && !idle
+            let woken = group.is_cancelled() && !self.stopped;
+            !woken && self.core.board.lacks(wanted, free)
         });
     }
 }
@@ -338,18 +291,22 @@ where
 impl<I: Iterator, W: Work<I::Item>> Engine<'_, I, W> {
     /// Ends the run: what was not started is dropped, and so is what is not delivered yet.
     pub(super) fn stop(&mut self) {
-        self.ended = true;
+        self.core.halt();
         self.inline = 0;
         self.inline_began = None;
-        for flight in self.flight.drain(..) {
-            panics::drop_each(flight.segment.close());
+        let (fresh, done) = self.core.board.close();
+        panics::drop_each(fresh.into_iter().flat_map(|batch| batch.items));
+        let ready = std::mem::replace(&mut self.ready, Ready::none());
+        panics::drop_each(ready.results);
+        let arrived = std::mem::take(&mut self.arrived);
+        for Done { results, end, .. } in arrived.into_iter().chain(done) {
+            panics::drop_each(results);
+            panics::drop_each(match end {
+                End::Panicked(payload) => Some(payload),
+                End::Whole | End::Unrun => None,
+            });
         }
-        panics::drop_each(self.ready.by_ref());
-        panics::drop_each(self.buffer.drain(..));
-        panics::drop_each(self.held.take());
-        panics::drop_each(self.source_panic.take());
-        self.claimed = 0;
-        self.in_flight = 0;
+        self.feed.abandon();
     }
 }
 

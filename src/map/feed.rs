@@ -1,28 +1,253 @@
-//! Feeding: from the source, through the window and the budget, into segments.
+//! Feeding: from the source, through the window and the budget, to the board.
 
-use super::engine::{Engine, Flight, Weigh};
-use super::segment::{Segment, Slot};
+use super::board::Batch;
+use super::core::Core;
+use super::engine::Weigh;
 use super::work::Work;
-use crate::panics;
+use crate::panics::{self, Payload};
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Bytes in flight, by item.
-pub(super) struct Budget<'a, T> {
+/// Nanoseconds for one item above which results are looked for after each.
+const SLOW: usize = 2_000;
+/// Nanoseconds for which the source is asked before results are looked for.
+const TURN: usize = 25_000;
+
+pub(super) struct Feed<'a, I: Iterator> {
+    /// `None` once a panic has taken it along.
+    source: Option<I>,
+    window: Option<usize>,
+    budget: Option<Budget<'a, I::Item>>,
+    /// An item that did not fit into the budget.
+    held: Option<(I::Item, usize)>,
+    /// Items that were taken from the source, without the one held back.
+    pub(super) fed: usize,
+    /// How many of them are not settled.
+    pub(super) in_flight: usize,
+    /// Nanoseconds that the source takes for an item; 0 while unknown.
+    item: usize,
+    /// The source has ended, or will not be asked again.
+    ended: bool,
+    panic: Option<Payload>,
+}
+
+/// Weights in flight, by item.
+struct Budget<'a, T> {
     weigh: Weigh<'a, T>,
     max: usize,
     used: usize,
-    /// Weights of the items from index `base` on.
-    /// `None` once the item is settled.
+    /// Weights of the items from index `base` on; `None` once the item is settled.
     weights: VecDeque<Option<usize>>,
     base: usize,
 }
-impl<'a, T> Budget<'a, T> {
-    pub(super) fn new(weigh: Weigh<'a, T>, max: usize) -> Self {
-        Budget { weigh, max, used: 0, weights: VecDeque::new(), base: 0 }
+
+impl<'a, I: Iterator> Feed<'a, I> {
+    pub(super) fn new(source: I, window: Option<usize>, weigh: Option<(Weigh<'a, I::Item>, usize)>) -> Self {
+        let budget = weigh.map(|(weigh, max)| Budget { weigh, max, used: 0, weights: VecDeque::new(), base: 0 });
+        Feed {
+            source: Some(source),
+            window,
+            budget,
+            held: None,
+            fed: 0,
+            in_flight: 0,
+            item: 0,
+            ended: false,
+            panic: None,
+        }
     }
 
+    /// What is still in the source, as far as it tells.
+    pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
+        let source = self.source.as_ref().filter(|_| !self.ended);
+        let (least, most) = source.map_or((0, Some(0)), Iterator::size_hint);
+        let held = usize::from(self.held.is_some());
+        (least.saturating_add(held), most.and_then(|most| most.checked_add(held)))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.held.is_none()
+    }
+
+    /// Whether asking for one item takes so long that results had better be delivered first.
+    pub(super) fn is_slow(&self) -> bool {
+        self.item >= SLOW
+    }
+
+    pub(super) fn may_inline(&self) -> bool {
+        !self.ended && self.held.is_none()
+    }
+
+    /// An item that the calling thread runs and delivers itself; it is never in flight.
+    #[inline]
+    pub(super) fn next_inline(&mut self) -> Option<(usize, I::Item)> {
+        let Some(item) = self.source.as_mut().and_then(Iterator::next) else {
+            self.ended = true;
+            return None;
+        };
+        self.fed += 1;
+        Some((self.fed - 1, item))
+    }
+
+    /// Extends `sink` with what `run` makes of the next `items`, as a plain loop would. A sink that leaves some ends the run.
+    #[inline]
+    pub(super) fn extend_inline<R>(
+        &mut self,
+        items: usize,
+        sink: &mut impl Extend<R>,
+        mut run: impl FnMut(I::Item) -> R,
+    ) {
+        // The compiler keeps a source in registers only where nobody else can see it: that halves the time of an empty item.
+        let Some(mut source) = self.source.take() else { return self.ended = true };
+        let mut taken = 0;
+        sink.extend(source.by_ref().take(items).map(|item| {
+            taken += 1;
+            run(item)
+        }));
+        self.source = Some(source);
+        self.fed += taken;
+        self.ended = taken < items;
+    }
+
+    /// The source is not asked any more.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        panics::drop_each(self.held.take());
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.end();
+        panics::drop_each(self.panic.take());
+        self.in_flight = 0;
+    }
+
+    /// At the end, goes on with the panic of the source.
+    pub(super) fn raise(&mut self) {
+        if let Some(payload) = self.panic.take() {
+            panics::resume(payload);
+        }
+    }
+
+    /// Items `from..from + count` are settled and delivered.
+    pub(super) fn release(&mut self, from: usize, count: usize) {
+        self.in_flight = self.in_flight.saturating_sub(count);
+        if let Some(budget) = &mut self.budget {
+            budget.release(from, count);
+        }
+    }
+
+    /// Takes items from the source and publishes them, within the window and for a bounded time; whether there were any.
+    ///
+    /// A source that knows its length is taken not to wait for anything: its items are published a batch at a time. Any other
+    /// may stop for as long as it likes, so each of its items is published before the next is asked for.
+    pub(super) fn feed<W>(&mut self, core: &Arc<Core<'a, I::Item, W>>) -> bool
+    where
+        I::Item: Send + 'a,
+        W: Work<I::Item> + 'a,
+        W::Out: 'a,
+    {
+        let window = self.window.unwrap_or_else(|| core.pace.window());
+        let (before, began) = (self.fed, Instant::now());
+        let mut look = 1;
+        while !self.is_over() && self.in_flight < window {
+            let room = window - self.in_flight;
+            let published = self.fed - before;
+            let (least, most) = self.size_hint();
+            let push = if most == Some(least) {
+                let quick = TURN.checked_div(self.item).unwrap_or(published).max(1);
+                let size = core.pace.next_batch(least, published).min(quick);
+                if room < size && self.in_flight > window / 2 {
+                    // Batches would become ever smaller.
+                    break;
+                }
+                let size = size.min(room);
+                let at = self.fed;
+                let items = self.fill(size);
+                if items.is_empty() {
+                    break;
+                }
+                core.board.append(Batch { at, items: items.into_iter() })
+            } else {
+                let Some(item) = self.pull() else { break };
+                core.board.add(self.fed - 1, item, core.pace.batch())
+            };
+            if push {
+                core.push();
+            }
+            let published = self.fed - before;
+            if published >= look {
+                let time = usize::try_from(began.elapsed().as_nanos()).unwrap_or(usize::MAX);
+                self.item = (time / published).max(1);
+                look = published + published.min((SLOW / self.item).max(1));
+                if time >= TURN {
+                    break;
+                }
+            }
+        }
+        self.fed > before
+    }
+
+    /// The next items.
+    fn fill(&mut self, size: usize) -> Vec<I::Item> {
+        let mut items = Vec::with_capacity(size);
+        if self.budget.is_none() {
+            let source = self.source.as_mut().filter(|_| !self.ended);
+            let filled = panics::catch(|| source.map(|source| items.extend(source.take(size))));
+            self.panic = filled.err();
+            self.ended = items.len() < size;
+            self.fed += items.len();
+            self.in_flight += items.len();
+            return items;
+        }
+        while items.len() < size {
+            let Some(item) = self.pull() else { break };
+            items.push(item);
+        }
+        items
+    }
+
+    /// The next item, if the budget has room for it. A panic of the source counts as its end; what came before is
+    /// delivered first, as in a serial loop.
+    #[inline]
+    fn pull(&mut self) -> Option<I::Item> {
+        let (item, weight) = match self.held.take() {
+            Some(held) => held,
+            None if self.ended => return None,
+            None => {
+                let pulled = panics::catch(|| {
+                    let item = self.source.as_mut()?.next()?;
+                    let weight = self.budget.as_mut().map_or(0, |budget| (budget.weigh)(&item));
+                    Some((item, weight))
+                });
+                match pulled {
+                    Ok(Some(pulled)) => pulled,
+                    Ok(None) => {
+                        self.ended = true;
+                        return None;
+                    }
+                    Err(payload) => {
+                        self.ended = true;
+                        self.panic = Some(payload);
+                        return None;
+                    }
+                }
+            }
+        };
+        if let Some(budget) = &mut self.budget {
+            if self.in_flight > 0 && budget.used.saturating_add(weight) > budget.max {
+                self.held = Some((item, weight));
+                return None;
+            }
+            budget.add(self.fed, weight);
+        }
+        self.fed += 1;
+        self.in_flight += 1;
+        Some(item)
+    }
+}
+
+impl<T> Budget<'_, T> {
     fn add(&mut self, index: usize, weight: usize) {
         if self.weights.is_empty() {
             self.base = index;
@@ -31,107 +256,15 @@ impl<'a, T> Budget<'a, T> {
         self.weights.push_back(Some(weight));
     }
 
-    pub(super) fn release(&mut self, index: usize) {
-        if let Some(weight) = self.weights.get_mut(index - self.base).and_then(Option::take) {
-            self.used -= weight;
+    fn release(&mut self, from: usize, count: usize) {
+        for index in from..from + count {
+            if let Some(weight) = self.weights.get_mut(index - self.base).and_then(Option::take) {
+                self.used -= weight;
+            }
         }
         while self.weights.front() == Some(&None) {
             self.weights.pop_front();
             self.base += 1;
         }
-    }
-}
-
-impl<'scope, I, W> Engine<'scope, I, W>
-where
-    I: Iterator + 'scope,
-    I::Item: Send + 'scope,
-    W: Work<I::Item> + 'scope,
-    W::Out: 'scope,
-{
-    /// Takes items from the source and publishes them, within the window and for a bounded time.
-    pub(super) fn feed(&mut self) -> bool {
-        let before = self.fed;
-        let began = Instant::now();
-        let window = self.window.unwrap_or_else(|| self.core.pace.window());
-        let mut budget = match self.source_item {
-            0 => 16,
-            item => (25_000 / item).max(1),
-        };
-        let exact = match self.source.size_hint() {
-            (least, Some(most)) => least == most,
-            (_, None) => false,
-        };
-        while budget > 0 && self.in_flight < window && (!self.ended || self.held.is_some()) {
-            let mut room = self.flight.back().map_or(0, |flight| flight.room);
-            if room == 0 {
-                room = self.core.pace.segment();
-                let segment = Arc::new(Segment::new(room.min(window)));
-                self.flight.push_back(Flight { segment, base: self.fed, room });
-            }
-            let published = self.fed - before;
-            let items = self.core.pace.publish(self.source_item, exact, published);
-            let items = items.min(room).min(window - self.in_flight);
-            let fed = self.fill(items);
-            budget = budget.saturating_sub(fed);
-            if let Some(last) = self.flight.back_mut() {
-                last.room -= fed;
-                if fed == 0 {
-                    if last.base == self.fed {
-                        self.flight.pop_back();
-                    }
-                    break;
-                }
-                if last.segment.append(&mut self.buffer) {
-                    self.core.push(&last.segment);
-                }
-            }
-        }
-        let fed = self.fed - before;
-        let time = usize::try_from(began.elapsed().as_nanos()).unwrap_or(usize::MAX);
-        if let Some(each) = time.checked_div(fed) {
-            self.source_item = if self.source_item == 0 { each } else { self.source_item.midpoint(each) }.max(1);
-        }
-        fed > 0
-    }
-
-    /// Takes up to `items` from the source into the buffer; returns how many.
-    fn fill(&mut self, items: usize) -> usize {
-        let before = self.buffer.len();
-        self.buffer.reserve(items);
-        let filled = panics::catch(|| {
-            for _ in 0..items {
-                let (item, weight) = match self.held.take() {
-                    Some(held) => held,
-                    None if self.ended => break,
-                    None => match self.source.next() {
-                        Some(item) => {
-                            let weight = self.budget.as_mut().map_or(0, |budget| (budget.weigh)(&item));
-                            (item, weight)
-                        }
-                        None => {
-                            self.ended = true;
-                            break;
-                        }
-                    },
-                };
-                if let Some(budget) = &mut self.budget {
-                    if self.in_flight > 0 && budget.used.saturating_add(weight) > budget.max {
-                        self.held = Some((item, weight));
-                        break;
-                    }
-                    budget.add(self.fed, weight);
-                }
-                self.buffer.push(Slot::Waiting(item));
-                self.fed += 1;
-                self.in_flight += 1;
-            }
-        });
-        if let Err(payload) = filled {
-            // As in a serial loop, what came before is delivered first.
-            self.source_panic = Some(payload);
-            self.ended = true;
-        }
-        self.buffer.len() - before
     }
 }

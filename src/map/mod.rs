@@ -31,12 +31,12 @@
 //! **Cheap items.** Where an item takes less time than handing it over and back, the calling thread runs it itself, as a plain
 //! loop would, and looks at the clock every so often to notice when that changes.
 
+mod board;
 mod core;
 mod engine;
 mod feed;
 mod options;
 mod pace;
-mod segment;
 mod stream;
 mod terminals;
 mod verbs;

@@ -6,35 +6,43 @@
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Work for which the lock of a claim may be taken once; a claim costs about 15 ns.
-const CLAIM: usize = 250;
+/// Work that one batch should hold. Handing one over and back costs about a microsecond.
+const BATCH: usize = 25_000;
 /// Work between two looks at the clock.
 const LOOK: usize = 4_000;
-/// Work that one segment should hold.
-const SEGMENT: usize = 25_000;
-/// Time after which a job makes room for others between two claims.
-pub(super) const QUOTA: Duration = Duration::from_micros(100);
+/// Memory that the items and results of one batch may take: what they travel through is the cache of a core.
+const BYTES: usize = 128 << 10;
+/// Time after which a job makes room for others between two batches.
+pub(super) const QUOTA: Duration = Duration::from_millis(1);
 /// Work in flight for each thread, where the window may choose.
 const WINDOW: usize = 1_000_000;
-/// Below this, handing an item over and back costs more than running it.
+/// Work for which it does not pay to hand an item over and its result back; and how many bytes of them make it a
+/// nanosecond more.
 const CHEAP: usize = 20;
+const BYTES_A_NANO: usize = 8;
 
-const SMALLEST_SEGMENT: usize = 64;
-const LARGEST_SEGMENT: usize = 1024;
+const LARGEST_BATCH: usize = 1024;
 const SMALLEST_WINDOW: usize = 64;
 const LARGEST_WINDOW: usize = 4096;
 
-/// Sixteenths of a nanosecond for an item; 0 while unknown.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// Sixteenths of a nanosecond for an item; 0 while unknown.
     item: AtomicUsize,
     batch: Option<usize>,
+    /// No batch holds more items than this.
+    largest: usize,
     threads: usize,
+    cheap: usize,
 }
 
 impl Pace {
-    pub(super) fn new(batch: Option<usize>, threads: usize) -> Pace {
-        Pace { item: AtomicUsize::new(0), batch, threads: threads.max(1) }
+    /// `bytes` is the size of an item and its result.
+    pub(super) fn new(batch: Option<usize>, window: Option<usize>, threads: usize, bytes: usize) -> Pace {
+        let threads = threads.max(1);
+        let share = window.unwrap_or(usize::MAX) / (threads + 1);
+        let largest = LARGEST_BATCH.min(BYTES / bytes.max(1)).min(share).max(1);
+        Pace { item: AtomicUsize::new(0), batch, largest, threads, cheap: CHEAP + bytes / BYTES_A_NANO }
     }
 
     /// Nanoseconds for an item, at least 1; `None` while unknown.
@@ -48,25 +56,39 @@ impl Pace {
     /// Takes note of `items` that took `time`. A thread that was interrupted for long measures nonsense, so an estimate at most
     /// doubles at a time.
     pub(super) fn record(&self, items: usize, time: Duration) {
-        let sixteenths = time.as_nanos().saturating_mul(16) / items.max(1) as u128;
+        if items == 0 {
+            return;
+        }
+        let sixteenths = time.as_nanos().saturating_mul(16) / items as u128;
         let sample = usize::try_from(sixteenths).unwrap_or(usize::MAX).clamp(1, usize::MAX / 8);
         let known = self.item.load(Ordering::Relaxed);
         let next = match known {
             0 => sample,
             known if sample > known => known.saturating_mul(2).min((3 * known).saturating_add(sample) / 4),
+            // The first item of all pays for cold caches.
+            _ if items > 4 => sample,
             known => known.midpoint(sample),
         };
         self.item.store(next.max(1), Ordering::Relaxed);
     }
 
-    /// Items to claim of `left` that nobody has claimed: one by one near the end of what there is, so that none waits
-    /// behind another while a thread has nothing to do.
-    pub(super) fn claim(&self, left: usize) -> usize {
+    /// Items for one batch: one while nothing is known.
+    pub(super) fn batch(&self) -> usize {
         match (self.batch, self.item()) {
-            (Some(batch), _) => batch.min(left),
-            (None, None) => 1.min(left),
-            (None, Some(item)) => (CLAIM / item).clamp(1, left.div_ceil(self.threads + 1).max(1)).min(left),
+            (Some(batch), _) => batch,
+            (None, None) => 1,
+            (None, Some(item)) => (BATCH / item).clamp(1, self.largest),
         }
+    }
+
+    /// Items for the next batch, of at least `remaining` that are to come: fewer near the end, so that all threads end together.
+    /// While nothing is known of them, as many as before.
+    pub(super) fn next_batch(&self, remaining: usize, before: usize) -> usize {
+        if let Some(batch) = self.batch {
+            return batch;
+        }
+        let wish = self.item().map_or(before.max(1), |_| self.batch());
+        wish.min((remaining / (2 * (self.threads + 1))).max(1))
     }
 
     /// Items to run before looking at the clock again.
@@ -74,24 +96,12 @@ impl Pace {
         self.item().map_or(1, |item| (LOOK / item).max(1))
     }
 
-    /// Items that a segment holds.
-    pub(super) fn segment(&self) -> usize {
-        match self.batch {
-            Some(batch) => batch.saturating_mul((SMALLEST_SEGMENT / batch).max(1)),
-            None => {
-                self.item().map_or(SMALLEST_SEGMENT, |item| (SEGMENT / item).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT))
-            }
-        }
-    }
-
-    /// Items that may be kept from the workers while the source is asked for the next: few enough that they would take no
-    /// longer than one claim, unless the source never makes anybody wait.
-    pub(super) fn publish(&self, source: usize, exact: bool, before: usize) -> usize {
-        match (self.batch, self.item()) {
-            (Some(batch), _) => batch,
-            (None, None) => (2 * before).max(1),
-            (None, Some(item)) => (if exact { SEGMENT } else { CLAIM } / item.max(source)).max(1),
-        }
+    /// Whether a thread that has `left` items before it, and needed `time` for the last `ran`, had better let others have
+    /// them.
+    pub(super) fn is_late(&self, ran: usize, time: Duration, left: usize) -> bool {
+        let expected = time.as_nanos().saturating_mul(left as u128) / ran.max(1) as u128;
+        let measured = time.as_nanos() >= LOOK as u128;
+        self.batch.is_none() && measured && left > 0 && expected > 2 * BATCH as u128
     }
 
     /// The window, where the user named none.
@@ -103,12 +113,7 @@ impl Pace {
 
     /// Whether the calling thread had better run the items itself.
     pub(super) fn is_cheap(&self) -> bool {
-        self.item().is_some_and(|item| item < CHEAP)
-    }
-
-    /// Whether an item takes so long that its result should not wait for those of its neighbours.
-    pub(super) fn is_slow(&self) -> bool {
-        self.item().is_none_or(|item| item >= 2_000)
+        self.item().is_some_and(|item| item < self.cheap)
     }
 }
 
@@ -126,9 +131,9 @@ impl Inline {
     }
 
     /// Items until the next look at the clock, of at least `remaining`. If they should turn out slow, workers will have
-    /// been without them: at most a 64th of the rest.
+    /// been without them: at most a 32nd of the rest or, where that is not known, as many again as before.
     pub(super) fn items(&mut self, remaining: usize) -> usize {
-        self.items = if remaining == 0 { 16 } else { (remaining / 64).clamp(1, 256) };
+        self.items = if remaining == 0 { (2 * self.items).min(256) } else { (remaining / 32).clamp(64, 8192) };
         self.items
     }
 
@@ -139,6 +144,7 @@ impl Inline {
         let cheap = each < self.tolerance;
         if !cheap {
             self.tolerance = (2 * self.tolerance).min(10_000);
+            self.items = 1;
         }
         cheap
     }

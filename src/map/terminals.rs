@@ -42,6 +42,51 @@ where
         }
         next
     }
+
+    /// Hands everything to `sink`, which may reserve room for all of it when it sees the first.
+    fn fill(mut self, sink: &mut impl Extend<W::Out>) {
+        if let Some(first) = self.next() {
+            sink.extend(Announced { first: Some(first), follow: self.size_hint().0 });
+            self.hand_to(sink);
+        }
+    }
+
+    /// Hands everything to `sink`.
+    fn hand_to(self, sink: &mut impl Extend<W::Out>) {
+        if self.meter.is_some() {
+            self.for_each(|out| sink.extend(Some(out)));
+        } else {
+            self.engine.extend(sink);
+        }
+    }
+}
+
+/// The first result, with a hint that also counts those which the collection gets in later calls.
+struct Announced<R> {
+    first: Option<R>,
+    follow: usize,
+}
+
+impl<R> Iterator for Announced<R> {
+    type Item = R;
+
+    fn next(&mut self) -> Option<R> {
+        self.first.take()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.follow.saturating_add(1), None)
+    }
+}
+
+/// Extends nothing: calls a function.
+struct Each<F>(F);
+
+impl<R, F: FnMut(R)> Extend<R> for Each<F> {
+    #[inline]
+    fn extend<I: IntoIterator<Item = R>>(&mut self, items: I) {
+        items.into_iter().for_each(&mut self.0);
+    }
 }
 
 impl Meter<'_> {
@@ -119,8 +164,12 @@ where
     /// let lengths: HashMap<&str, usize> = pool.map(["a", "bc"], |word| (word, word.len())).collect();
     /// assert_eq!(lengths["bc"], 2);
     /// ```
-    pub fn collect<C: FromIterator<W::Out>>(self) -> E::Of<C> {
-        self.run(|results| results.collect())
+    pub fn collect<C: Default + Extend<W::Out>>(self) -> E::Of<C> {
+        self.run(|results| {
+            let mut collection = C::default();
+            results.fill(&mut collection);
+            collection
+        })
     }
 
     /// Hands every result to `sink`, on the calling thread.
@@ -138,7 +187,7 @@ where
     /// assert_eq!(text, "AB");
     /// ```
     pub fn for_each(self, sink: impl FnMut(W::Out)) -> E::Of<()> {
-        self.run(|results| results.for_each(sink))
+        self.run(|results| results.hand_to(&mut Each(sink)))
     }
 
     /// Hands the results to `sink` until it returns an error. What has not started then is dropped.
@@ -191,7 +240,11 @@ where
     /// assert_eq!(fanpool::Pool::new().map(0..10, |n| n).count(), 10);
     /// ```
     pub fn count(self) -> E::Of<usize> {
-        self.run(|results| results.map(drop).count())
+        self.run(|results| {
+            let mut count = 0;
+            results.hand_to(&mut Each(|_| count += 1));
+            count
+        })
     }
 
     /// Reduces the results to one. Neighbours are combined in the workers, in order; so `operator` must be associative, and
