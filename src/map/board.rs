@@ -221,7 +221,7 @@ impl<T, R> Board<T, R> {
             Wanted::Any => !state.done.is_empty(),
             Wanted::At(at) => state.done.iter().any(|done| done.at == at),
         };
-        let lacks = !there && !(free && state.waits());
+        let lacks = !(there || free && state.waits());
         if lacks {
             state.wanted = Some(wanted);
         }

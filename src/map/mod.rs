@@ -2,31 +2,31 @@
 //!
 //! # The protocol
 //!
-//! A map is a scope whose tasks run items. Three parties work on it:
+//! A map is a scope whose jobs run batches of items. Three parties work on it:
 //!
-//! * The *calling thread* (`engine`) takes items from the source, appends them to *segments* (`segment`), collects results from
-//!   those and hands them to the consumer. It alone knows the order of the segments, the window and the budget, so none
-//!   of that needs a lock.
-//! * *Workers* (`core`) come with a job that points at a segment. They claim a few items under its lock, run them
-//!   without it, and put the results back where the items stood. A job stays queued as long as its segment has unclaimed items,
-//!   so every idle worker of the pool comes, and it comes also to what stands beside a slow item.
-//! * The *pace* (`pace`) says how many items a few are: so many that the lock costs little, and one where an item takes longer
-//!   than a quarter of a microsecond.
+//! * The *calling thread* (`engine`, `feed`) takes items from the source, puts batches of them on the *board* (`board`), collects from
+//!   there what is done, and delivers it. It alone knows the window, the budget and the order, so none of that needs a lock.
+//! * *Workers* (`core`) come with a job, take a batch from the board, run it without any lock, and bring the results back. A job
+//!   stays queued as long as a batch waits on the board, so every idle worker of the pool comes.
+//! * The *pace* (`pace`) says how many items make a batch: about 25 µs of work, so that the board costs little, and one item
+//!   where an item takes longer. Whoever runs a batch that turns out longer than planned gives the rest of it back after
+//!   the next item, so that others can have it.
 //!
-//! The calling thread does the first of these that it can: deliver what is complete; feed, while the window has room; run items,
-//! from the oldest segment, exactly as a worker does; park. It parks only when no item is unclaimed (or, in a group with a
-//! limit, when it gets no place), so what it waits for is being run by some thread, or will be by one that has a place: a map in a
-//! task of a map ends on one worker.
+//! The calling thread does the first of these that it can: feed, while the window has room; deliver what is next; run a batch,
+//! the oldest that waits, exactly as a worker does; park. It parks only when no batch waits (or, in a group with a
+//! limit, when it gets no place), so what it waits for is being run by some thread, or will be by one that has a place: a map in
+//! a task of a map ends on one worker.
 //!
-//! **Why no wake-up is lost.** The calling thread parks in the group. It looks at the segment under the group's inbox lock and the
-//! segment's own, and leaves a mark there with the slot it waits for. Whoever fills that slot does so under the segment's lock, finds
-//! the mark, and then takes the inbox lock to notify; it cannot get that lock before the calling thread is parked. The lock order
-//! is inbox, then segment; nobody takes the inbox lock while holding a segment's.
+//! **Why no wake-up is lost.** The calling thread parks in the group. It looks at the board under the group's inbox lock and the
+//! board's own, and leaves a mark there of what it waits for. Whoever brings that, or gives back a batch which the calling
+//! thread could run, does so under the board's lock, finds the mark, and then takes the inbox lock to notify; it cannot
+//! get that lock before the calling thread is parked. The lock order is inbox, then board; nobody takes the inbox lock
+//! while holding the board's.
 //!
-//! **Order.** Results stand where their items stood, so delivering segments from front to back is delivering in order. A panic is
-//! such a result. Whatever ends the run (an error, a panic, a consumer that has enough) is met in order by the calling thread, which
-//! then closes every segment: what is unclaimed is dropped, and what runs is dropped by whoever runs it, before the scope
-//! ends.
+//! **Order.** Batches carry the index of their first item, and the calling thread delivers by index. A panic is a result with a
+//! place in that order. Whatever ends the run (an error, a panic, a consumer that has enough) is met in order by the
+//! calling thread, which then closes the board: what waits is dropped, and what runs ends with the item at hand and is dropped by
+//! whoever runs it, before the scope ends.
 //!
 //! **Cheap items.** Where an item takes less time than handing it over and back, the calling thread runs it itself, as a plain
 //! loop would, and looks at the clock every so often to notice when that changes.

@@ -127,7 +127,8 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     ///
     /// # Default
     ///
-    /// As many as take a quarter of a microsecond, at least one.
+    /// As many as take about 25 µs, at least one, at most 1,024 and 128 KiB. A thread that finds them slower gives back those
+    /// that it has not started.
     ///
     /// # Panics
     ///
