@@ -1,28 +1,38 @@
-//! What the calling thread and the workers of one map share: batches that wait, and batches that are done.
+//! What the calling thread and the workers of one map share: batches that wait or run, and results.
 //!
-//! All of it is behind one lock, which is held to move batches and never while user code runs:
+//! It is behind one lock, which is held to move batches and never while user code runs:
 //!
-//! * `fresh`: batches that wait for a thread, by the index of their first item.
-//! * `done`: batches that were run, and are not collected yet.
-//! * `queued`: whether a job of this map is in the group's queue. **The invariant**, whenever nobody holds the lock: *if a
-//!   batch waits then `queued`*, the job being in the queue or about to be put there by whoever set it. So every worker that
-//!   is free comes as long as there is something to do.
-//! * `wanted`: what the calling thread is parked for. Whoever brings it, or gives back a batch that the calling thread could run
-//!   itself, clears the mark and nudges the calling thread.
+//! * `fresh`: batches that wait for a thread, by the index of their first item; `open` is the last of them, while it is being
+//!   filled item by item.
+//! * `running`: batches that some thread has begun. The items that it has not started stay where others can get at them, behind
+//!   a small lock for each batch.
+//! * `done`: results that are not collected yet.
+//! * `queued`: whether a job of this map is in the group's queue. **The invariant**, whenever nobody holds the lock: *if an
+//!   item waits, in whatever batch, then `queued`*, the job being in the queue or about to be put there by whoever set it.
+//!   So every worker that is free comes as long as there is something to start, also what stands behind an item that takes
+//!   long. The number of items that wait grows only here, under the lock, so the invariant is kept by looking at each
+//!   such place and where `queued` is cleared.
+//! * `wanted`: what the calling thread is parked for. Whoever brings it clears the mark and nudges the calling thread.
 //! * `closed`: nobody wants results any more.
+//!
+//! The lock order is board, then batch.
 
 use crate::panics::Payload;
-use crate::sync::{CachePadded, Mutex, broken};
+use crate::sync::{Arc, CachePadded, Mutex, broken};
 use std::collections::VecDeque;
 use std::mem;
-use std::vec;
 
-/// Items in a row, some of which may have been taken already.
+/// Items in a row, from index `at` on.
 #[derive(Debug)]
 pub(super) struct Batch<T> {
-    /// The index of the first that is left.
     pub(super) at: usize,
-    pub(super) items: vec::IntoIter<T>,
+    pub(super) items: VecDeque<T>,
+}
+
+/// A batch that a thread has begun: what it has not started.
+#[derive(Debug)]
+pub(super) struct Running<T> {
+    waiting: CachePadded<Mutex<Batch<T>>>,
 }
 
 /// What became of the items from index `at` on.
@@ -50,7 +60,7 @@ pub(super) enum End {
 /// What the calling thread is parked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// The batch that begins with this item.
+    /// What begins with this item.
     At(usize),
     Any,
 }
@@ -58,9 +68,8 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 struct State<T, R> {
     fresh: VecDeque<Batch<T>>,
-    /// The last of these batches, while it is being filled item by item.
-    open: Vec<T>,
-    open_at: usize,
+    open: Batch<T>,
+    running: Vec<Arc<Running<T>>>,
     done: Vec<Done<R>>,
     queued: bool,
     wanted: Option<Wanted>,
@@ -76,8 +85,8 @@ pub(super) struct Board<T, R> {
 #[derive(Debug)]
 pub(super) struct Bring<T, R> {
     pub(super) done: Option<Done<R>>,
-    /// What is left of the batch that it had.
-    pub(super) rest: Option<Batch<T>>,
+    /// The batch that it has run to its end.
+    pub(super) ran: Option<Arc<Running<T>>>,
     /// It took the job that was queued.
     pub(super) arrival: bool,
 }
@@ -85,43 +94,74 @@ pub(super) struct Bring<T, R> {
 /// What a thread takes from the board, and what it has to do once the lock is free.
 #[derive(Debug)]
 pub(super) struct Turn<T, R> {
-    pub(super) batch: Option<Batch<T>>,
+    pub(super) batch: Option<Arc<Running<T>>>,
     /// Queue a job for this map.
     pub(super) push: bool,
     /// Nudge the calling thread.
     pub(super) nudge: bool,
     /// What was brought and nobody wants; to be dropped.
-    pub(super) refused: Option<Bring<T, R>>,
+    pub(super) refused: Option<Done<R>>,
 }
 
 impl<T> Batch<T> {
-    /// Takes the first `size` items; or all, if what would be left is not worth it.
-    fn split(&mut self, size: usize) -> Option<Batch<T>> {
-        if self.items.len() <= size.saturating_add(size / 2) {
-            return None;
+    /// Takes the last of the items, all but `keep`.
+    fn split(&mut self, keep: usize) -> Batch<T> {
+        Batch { at: self.at + keep, items: self.items.split_off(keep) }
+    }
+}
+
+impl<T> Running<T> {
+    fn new(batch: Batch<T>) -> Arc<Running<T>> {
+        Arc::new(Running { waiting: CachePadded::new(Mutex::new(batch)) })
+    }
+
+    /// Takes up to `count` items to run them now; returns the index of the first.
+    pub(super) fn take(&self, count: usize, into: &mut VecDeque<T>) -> usize {
+        let mut waiting = self.waiting.lock();
+        let at = waiting.at;
+        let count = count.min(waiting.items.len());
+        waiting.at += count;
+        if count == 1 {
+            into.extend(waiting.items.pop_front());
+        } else {
+            into.extend(waiting.items.drain(..count));
         }
-        let items: Vec<T> = self.items.by_ref().take(size).collect();
-        let at = self.at;
-        self.at += items.len();
-        Some(Batch { at, items: items.into_iter() })
+        at
+    }
+
+    /// How many items wait.
+    pub(super) fn left(&self) -> usize {
+        self.waiting.lock().items.len()
+    }
+
+    /// Takes all that wait.
+    pub(super) fn take_all(&self) -> Batch<T> {
+        self.waiting.lock().split(0)
+    }
+
+    /// Takes the second half of what waits.
+    fn steal(&self) -> Option<Batch<T>> {
+        let mut waiting = self.waiting.lock();
+        let keep = waiting.items.len() / 2;
+        if waiting.items.is_empty() { None } else { Some(waiting.split(keep)) }
     }
 }
 
 impl<T, R> State<T, R> {
-    /// Keeps up the invariant; returns whether to push a job.
-    fn queue(&mut self) -> bool {
-        self.waits() && !mem::replace(&mut self.queued, true)
+    fn waits(&self) -> bool {
+        !self.fresh.is_empty() || !self.open.items.is_empty() || self.running.iter().any(|running| running.left() > 0)
     }
 
-    fn waits(&self) -> bool {
-        !self.fresh.is_empty() || !self.open.is_empty()
+    /// Keeps up the invariant; returns whether to push a job.
+    fn queue(&mut self) -> bool {
+        !self.queued && self.waits() && !mem::replace(&mut self.queued, true)
     }
 
     /// Ends the open batch.
     fn shut(&mut self) {
-        if !self.open.is_empty() {
-            let items = mem::take(&mut self.open).into_iter();
-            self.fresh.push_back(Batch { at: self.open_at, items });
+        if !self.open.items.is_empty() {
+            let batch = self.open.split(0);
+            self.fresh.push_back(batch);
         }
     }
 
@@ -133,13 +173,27 @@ impl<T, R> State<T, R> {
         }
     }
 
-    /// The oldest batch, cut to size.
+    /// The oldest items that wait: of a fresh batch about `size`, or else half of what waits in one that runs.
     fn take(&mut self, size: usize) -> Option<Batch<T>> {
         if self.fresh.is_empty() {
             self.shut();
         }
-        let oldest = self.fresh.front_mut()?;
-        oldest.split(size).or_else(|| self.fresh.pop_front())
+        let Some(mut oldest) = self.fresh.pop_front() else {
+            return self.running.iter().find_map(|running| running.steal());
+        };
+        // What would be left must be worth it.
+        if oldest.items.len() > size.saturating_add(size / 2) {
+            let rest = oldest.split(size);
+            self.fresh.push_front(rest);
+        }
+        Some(oldest)
+    }
+
+    /// Takes all that waits.
+    fn take_all(&mut self) -> Vec<Batch<T>> {
+        self.shut();
+        let running = self.running.iter().map(|running| running.take_all());
+        self.fresh.drain(..).chain(running).filter(|batch| !batch.items.is_empty()).collect()
     }
 }
 
@@ -147,8 +201,8 @@ impl<T, R> Board<T, R> {
     pub(super) fn new() -> Board<T, R> {
         let state = State {
             fresh: VecDeque::new(),
-            open: Vec::new(),
-            open_at: 0,
+            open: Batch { at: 0, items: VecDeque::new() },
+            running: Vec::new(),
             done: Vec::new(),
             queued: false,
             wanted: None,
@@ -169,11 +223,11 @@ impl<T, R> Board<T, R> {
     /// a job.
     pub(super) fn add(&self, at: usize, item: T, full: usize) -> bool {
         let mut state = self.state.lock();
-        if state.open.is_empty() {
-            state.open_at = at;
+        if state.open.items.is_empty() {
+            state.open.at = at;
         }
-        state.open.push(item);
-        if state.open.len() >= full {
+        state.open.items.push_back(item);
+        if state.open.items.len() >= full {
             state.shut();
         }
         state.queue()
@@ -186,23 +240,22 @@ impl<T, R> Board<T, R> {
         let state = &mut *state;
         state.queued &= !bring.arrival;
         if state.closed {
-            turn.refused = Some(bring);
+            turn.refused = bring.done;
             return turn;
         }
         if let Some(done) = bring.done {
             turn.nudge = state.is_wanted(done.at) && !broken!("done_wakes_nobody");
             state.done.push(done);
+            if turn.nudge {
+                state.wanted = None;
+            }
         }
-        if let Some(rest) = bring.rest {
-            turn.nudge |= state.wanted.is_some() && !broken!("rest_wakes_nobody");
-            let place = state.fresh.partition_point(|batch| batch.at < rest.at);
-            state.fresh.insert(place, rest);
-        }
-        if turn.nudge {
-            state.wanted = None;
+        if let Some(ran) = bring.ran {
+            state.running.retain(|running| !Arc::ptr_eq(running, &ran));
         }
         if !leaving {
-            turn.batch = state.take(size().max(1));
+            turn.batch = state.take(size().max(1)).map(Running::new);
+            state.running.extend(turn.batch.clone());
         }
         turn.push = state.queue() && !broken!("turn_queues_none");
         turn
@@ -228,18 +281,15 @@ impl<T, R> Board<T, R> {
         lacks
     }
 
-    /// Takes the batches that wait; the caller settles their items.
-    pub(super) fn give_up(&self) -> VecDeque<Batch<T>> {
-        let mut state = self.state.lock();
-        state.shut();
-        mem::take(&mut state.fresh)
+    /// Takes everything that waits; the caller settles the items.
+    pub(super) fn give_up(&self) -> Vec<Batch<T>> {
+        self.state.lock().take_all()
     }
 
     /// Nobody collects any more: takes everything, and what runs will be dropped by whoever runs it.
-    pub(super) fn close(&self) -> (VecDeque<Batch<T>>, Vec<Done<R>>) {
+    pub(super) fn close(&self) -> (Vec<Batch<T>>, Vec<Done<R>>) {
         let mut state = self.state.lock();
         state.closed = true;
-        state.shut();
-        (mem::take(&mut state.fresh), mem::take(&mut state.done))
+        (state.take_all(), mem::take(&mut state.done))
     }
 }

@@ -1,7 +1,7 @@
 //! How items are run, by workers and by the calling thread alike.
 
-use super::board::{Batch, Board, Bring, Done, End};
-use super::pace::{Pace, QUOTA};
+use super::board::{Board, Bring, Done, End, Running, Turn};
+use super::pace::{PART, Pace, QUOTA};
 use super::work::Work;
 use crate::cancel::CancelToken;
 use crate::job::Job;
@@ -9,6 +9,7 @@ use crate::panics;
 use crate::scope::Door;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 pub(super) struct Core<'scope, T, W: Work<T>> {
@@ -38,31 +39,28 @@ where
         self.door.push(Job::plain(move || _ = core.run(true)));
     }
 
-    /// Runs batches until none waits or the quota is used up; returns how many. `arrival` tells that the caller took a
+    /// Runs batches until no item waits or the quota is used up; returns how many. `arrival` tells that the caller took a
     /// job from the queue; if not, one batch is enough.
     pub(super) fn run(self: &Arc<Self>, arrival: bool) -> usize {
-        let mut bring = Bring { done: None, rest: None, arrival };
-        let mut state = None;
+        let mut bring = Bring { done: None, ran: None, arrival };
+        let (mut state, mut chunk) = (None, VecDeque::new());
         let began = arrival.then(Instant::now);
         let mut batches = 0;
         loop {
             let over = began.map_or(batches > 0, |began| batches > 0 && began.elapsed() >= QUOTA);
             let leaving = over || self.door.group().is_cancelled();
             let turn = self.board.turn(bring, leaving, || self.pace.batch());
-            if turn.push {
-                self.push();
-            }
-            if turn.nudge {
-                self.door.group().nudge();
-            }
-            if let Some(refused) = turn.refused {
-                panics::drop_each(refused.done.into_iter().flat_map(|done| done.results));
-                panics::drop_each(refused.rest.into_iter().flat_map(|rest| rest.items));
-            }
-            let Some(batch) = turn.batch else { break };
+            let batch = turn.batch.clone();
+            self.follow(turn);
+            let Some(batch) = batch else { break };
             batches += 1;
-            let (done, rest) = self.run_batch(&mut state, batch);
-            bring = Bring { done: Some(done), rest, arrival: false };
+            let mut done = self.run_part(&mut state, &batch, &mut chunk);
+            while batch.left() > 0 {
+                // What is done need not wait for the rest.
+                self.follow(self.board.turn(Bring { done, ran: None, arrival: false }, true, || 0));
+                done = self.run_part(&mut state, &batch, &mut chunk);
+            }
+            bring = Bring { done, ran: Some(batch), arrival: false };
         }
         if let Some(state) = state {
             self.work.keep(state);
@@ -70,53 +68,72 @@ where
         batches
     }
 
-    /// Runs a batch, or the first part of it if that takes too long.
-    fn run_batch(&self, state: &mut Option<W::State>, batch: Batch<T>) -> (Done<W::Out>, Option<Batch<T>>) {
-        let Batch { at, mut items } = batch;
-        let mut results = Vec::with_capacity(if W::MERGES { 1 } else { items.len() });
-        let (mut ran, mut end, mut late) = (0, End::Whole, false);
+    /// Does what a turn asks for.
+    fn follow(self: &Arc<Self>, turn: Turn<T, W::Out>) {
+        if turn.push {
+            self.push();
+        }
+        if turn.nudge {
+            self.door.group().nudge();
+        }
+        panics::drop_each(turn.refused.into_iter().flat_map(|done| done.results));
+    }
+
+    /// Runs what waits in a batch, for a bounded time unless an item takes longer; `None` if nothing waited.
+    fn run_part(
+        &self,
+        state: &mut Option<W::State>,
+        batch: &Running<T>,
+        chunk: &mut VecDeque<T>,
+    ) -> Option<Done<W::Out>> {
+        let at = batch.take(self.pace.chunk(), chunk);
+        if chunk.is_empty() {
+            return None;
+        }
+        let mut results = Vec::with_capacity(if W::MERGES { 1 } else { chunk.len() + batch.left() });
+        let (mut ran, mut halted) = (0, false);
         let began = Instant::now();
-        let mut last = began;
+        let (mut last, mut looked) = (began, 0);
         let caught = panics::catch(|| {
             let state = state.get_or_insert_with(|| self.work.state());
-            let (mut looked, mut look) = (0, 1);
-            while let Some(item) = items.next() {
-                let out = self.work.run(state, item);
-                self.put(&mut results, out);
-                ran += 1;
-                let mut halted = self.is_halted();
-                if ran == look {
-                    let now = Instant::now();
-                    halted |= self.door.group().is_cancelled();
-                    late = self.pace.is_late(ran - looked, now - last, items.len());
-                    last = now;
+            let mut look = 1;
+            loop {
+                while let Some(item) = chunk.pop_front() {
+                    let out = self.work.run(state, item);
+                    self.put(&mut results, out);
+                    ran += 1;
+                }
+                halted = self.is_halted();
+                if ran >= look {
+                    last = Instant::now();
                     looked = ran;
-                    look += (3 * ran).min(self.pace.look());
+                    look = ran + (3 * ran).min(self.pace.look());
+                    halted |= self.door.group().is_cancelled();
                 }
-                if halted && items.len() > 0 {
-                    end = End::Unrun;
+                if halted || last - began >= PART {
+                    break;
                 }
-                if halted || late {
+                batch.take(self.pace.chunk(), chunk);
+                if chunk.is_empty() {
                     break;
                 }
             }
         });
-        self.pace.record(ran, if ran == 1 { last - began } else { began.elapsed() });
-        if let Err(payload) = caught {
-            end = End::Panicked(payload);
-            // A state that a panic has passed may be half-changed.
-            panics::drop_each(state.take());
-        }
-        let rest = match end {
-            End::Whole if items.len() > 0 => Some(Batch { at: at + ran, items }),
-            End::Whole => None,
-            _ => {
-                let unrun = items.len() + usize::from(matches!(end, End::Panicked(_)));
-                panics::drop_each(items);
-                return (Done { at, count: ran + unrun, results, end }, None);
+        self.pace.record(ran, if looked == ran { last - began } else { began.elapsed() });
+        let end = match caught {
+            Ok(()) if !halted => return Some(Done { at, count: ran, results, end: End::Whole }),
+            Ok(()) => End::Unrun,
+            Err(payload) => {
+                // A state that a panic has passed may be half-changed.
+                panics::drop_each(state.take());
+                End::Panicked(payload)
             }
         };
-        (Done { at, count: ran, results, end }, rest)
+        let rest = batch.take_all();
+        let count = rest.at + rest.items.len() - at;
+        panics::drop_each(chunk.drain(..).chain(rest.items));
+        let end = if matches!(end, End::Unrun) && count == ran { End::Whole } else { end };
+        Some(Done { at, count, results, end })
     }
 
     #[inline]

@@ -167,7 +167,7 @@ impl<'a, I: Iterator> Feed<'a, I> {
                 if items.is_empty() {
                     break;
                 }
-                core.board.append(Batch { at, items: items.into_iter() })
+                core.board.append(Batch { at, items: items.into() })
             } else {
                 let Some(item) = self.pull() else { break };
                 core.board.add(self.fed - 1, item, core.pace.batch())

@@ -8,6 +8,12 @@ use std::time::Duration;
 
 /// Work that one batch should hold. Handing one over and back costs about a microsecond.
 const BATCH: usize = 25_000;
+/// Work that may be taken at once, after this many items.
+const CHUNK: usize = 250;
+const LARGEST_CHUNK: usize = 8;
+const MANY: usize = 4096;
+/// Time after which results of a batch are handed over though it has not ended.
+pub(super) const PART: Duration = Duration::from_micros(50);
 /// Work between two looks at the clock.
 const LOOK: usize = 4_000;
 /// Memory that the items and results of one batch may take: what they travel through is the cache of a core.
@@ -29,6 +35,8 @@ const LARGEST_WINDOW: usize = 4096;
 pub(super) struct Pace {
     /// Sixteenths of a nanosecond for an item; 0 while unknown.
     item: AtomicUsize,
+    /// Items that were run.
+    ran: AtomicUsize,
     batch: Option<usize>,
     /// No batch holds more items than this.
     largest: usize,
@@ -42,7 +50,14 @@ impl Pace {
         let threads = threads.max(1);
         let share = window.unwrap_or(usize::MAX) / (threads + 1);
         let largest = LARGEST_BATCH.min(BYTES / bytes.max(1)).min(share).max(1);
-        Pace { item: AtomicUsize::new(0), batch, largest, threads, cheap: CHEAP + bytes / BYTES_A_NANO }
+        Pace {
+            item: AtomicUsize::new(0),
+            ran: AtomicUsize::new(0),
+            batch,
+            largest,
+            threads,
+            cheap: CHEAP + bytes / BYTES_A_NANO,
+        }
     }
 
     /// Nanoseconds for an item, at least 1; `None` while unknown.
@@ -59,6 +74,7 @@ impl Pace {
         if items == 0 {
             return;
         }
+        self.ran.fetch_add(items, Ordering::Relaxed);
         let sixteenths = time.as_nanos().saturating_mul(16) / items as u128;
         let sample = usize::try_from(sixteenths).unwrap_or(usize::MAX).clamp(1, usize::MAX / 8);
         let known = self.item.load(Ordering::Relaxed);
@@ -96,12 +112,14 @@ impl Pace {
         self.item().map_or(1, |item| (LOOK / item).max(1))
     }
 
-    /// Whether a thread that has `left` items before it, and needed `time` for the last `ran`, had better let others have
-    /// them.
-    pub(super) fn is_late(&self, ran: usize, time: Duration, left: usize) -> bool {
-        let expected = time.as_nanos().saturating_mul(left as u128) / ran.max(1) as u128;
-        let measured = time.as_nanos() >= LOOK as u128;
-        self.batch.is_none() && measured && left > 0 && expected > 2 * BATCH as u128
+    /// Items of a batch to start at a time. Only where thousands took next to no time are they more than one: the lock of a
+    /// batch costs about 15 ns, and what was taken with an item that turns out slow waits for it.
+    pub(super) fn chunk(&self) -> usize {
+        match (self.batch, self.item()) {
+            (Some(batch), _) => batch,
+            (None, Some(item)) if self.ran.load(Ordering::Relaxed) >= MANY => (CHUNK / item).clamp(1, LARGEST_CHUNK),
+            _ => 1,
+        }
     }
 
     /// The window, where the user named none.
