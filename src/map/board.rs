@@ -244,7 +244,7 @@ impl<T, R> Board<T, R> {
             return turn;
         }
         if let Some(done) = bring.done {
-            turn.nudge = state.is_wanted(done.at) && !broken!("done_wakes_nobody");
+            turn.nudge = state.is_wanted(done.at) && !broken!("map_done_wakes_nobody");
             state.done.push(done);
             if turn.nudge {
                 state.wanted = None;
@@ -257,7 +257,7 @@ impl<T, R> Board<T, R> {
             turn.batch = state.take(size().max(1)).map(Running::new);
             state.running.extend(turn.batch.clone());
         }
-        turn.push = state.queue() && !broken!("turn_queues_none");
+        turn.push = state.queue() && !broken!("map_turn_queues_none");
         turn
     }
 
@@ -275,7 +275,7 @@ impl<T, R> Board<T, R> {
             Wanted::At(at) => state.done.iter().any(|done| done.at == at),
         };
         let lacks = !(there || free && state.waits());
-        if lacks {
+        if lacks && !broken!("map_parks_unmarked") {
             state.wanted = Some(wanted);
         }
         lacks

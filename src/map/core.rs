@@ -7,10 +7,9 @@ use crate::cancel::CancelToken;
 use crate::job::Job;
 use crate::panics;
 use crate::scope::Door;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, now};
 use std::collections::VecDeque;
-use std::time::Instant;
 
 pub(super) struct Core<'scope, T, W: Work<T>> {
     pub(super) work: W,
@@ -44,10 +43,10 @@ where
     pub(super) fn run(self: &Arc<Self>, arrival: bool) -> usize {
         let mut bring = Bring { done: None, ran: None, arrival };
         let (mut state, mut chunk) = (None, VecDeque::new());
-        let began = arrival.then(Instant::now);
+        let began = arrival.then(now);
         let mut batches = 0;
         loop {
-            let over = began.map_or(batches > 0, |began| batches > 0 && began.elapsed() >= QUOTA);
+            let over = began.map_or(batches > 0, |began| batches > 0 && (now() - began) >= QUOTA);
             let leaving = over || self.door.group().is_cancelled();
             let turn = self.board.turn(bring, leaving, || self.pace.batch());
             let batch = turn.batch.clone();
@@ -92,7 +91,7 @@ where
         }
         let mut results = Vec::with_capacity(if W::MERGES { 1 } else { chunk.len() + batch.left() });
         let (mut ran, mut halted) = (0, false);
-        let began = Instant::now();
+        let began = now();
         let (mut last, mut looked) = (began, 0);
         let caught = panics::catch(|| {
             let state = state.get_or_insert_with(|| self.work.state());
@@ -105,7 +104,7 @@ where
                 }
                 halted = self.is_halted();
                 if ran >= look {
-                    last = Instant::now();
+                    last = now();
                     looked = ran;
                     look = ran + (3 * ran).min(self.pace.look());
                     halted |= self.door.group().is_cancelled();
@@ -119,7 +118,7 @@ where
                 }
             }
         });
-        self.pace.record(ran, if looked == ran { last - began } else { began.elapsed() });
+        self.pace.record(ran, if looked == ran { last - began } else { now() - began });
         let end = match caught {
             Ok(()) if !halted => return Some(Done { at, count: ran, results, end: End::Whole }),
             Ok(()) => End::Unrun,

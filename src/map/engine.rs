@@ -8,7 +8,7 @@ use super::work::Work;
 use crate::group::Entered;
 use crate::panics;
 use crate::scope::Door;
-use crate::sync::{Arc, MODEL};
+use crate::sync::{Arc, MODEL, now};
 use std::collections::VecDeque;
 use std::time::Instant;
 use std::vec;
@@ -40,8 +40,11 @@ pub(super) struct Engine<'scope, I: Iterator, W: Work<I::Item>> {
     inline_began: Option<Instant>,
     pacer: Inline,
     state: Option<W::State>,
-    /// The group was cancelled before everything was run.
+    /// The group was found to be cancelled; and something was left out because of that.
+    cancelled: bool,
     stopped: bool,
+    /// Nothing is left to drop.
+    over: bool,
 }
 
 /// Results that are being delivered.
@@ -84,7 +87,9 @@ where
             inline_began: None,
             pacer: Inline::new(),
             state: None,
+            cancelled: false,
             stopped: false,
+            over: false,
         }
     }
 
@@ -159,11 +164,12 @@ where
             let inline = self.may_inline();
             if self.feed.in_flight == 0 {
                 if self.feed.is_over() {
+                    self.over = true;
                     self.feed.raise();
                     return false;
                 }
                 if inline {
-                    self.inline_began = Some(Instant::now());
+                    self.inline_began = Some(now());
                     self.inline = self.pacer.items(self.feed.size_hint().0);
                     return true;
                 }
@@ -208,9 +214,9 @@ where
     /// At the end of a round on this thread: whether there is another.
     fn leave_or_go_on_inline(&mut self) -> bool {
         let Some(began) = self.inline_began else { return false };
-        let now = Instant::now();
-        if self.feed.may_inline() && self.pacer.goes_on(now - began) {
-            self.inline_began = Some(now);
+        let time = now();
+        if self.feed.may_inline() && self.pacer.goes_on(time - began) {
+            self.inline_began = Some(time);
             self.inline = self.pacer.items(self.feed.size_hint().0);
             return true;
         }
@@ -223,9 +229,10 @@ where
     }
 
     fn notice_cancellation(&mut self) {
-        if self.stopped || !self.core.door.group().is_cancelled() {
+        if self.cancelled || !self.core.door.group().is_cancelled() {
             return;
         }
+        self.cancelled = true;
         // Only a source that has more than nothing makes this an early end; one that is asked no more cannot tell.
         self.stopped = !self.feed.is_over();
         self.feed.end();
@@ -282,7 +289,7 @@ where
         let wanted = if self.ordered { Wanted::At(self.next) } else { Wanted::Any };
         let group = self.core.door.group();
         group.park_while(|free| {
-            let woken = group.is_cancelled() && !self.stopped;
+            let woken = group.is_cancelled() && !self.cancelled;
             !woken && self.core.board.lacks(wanted, free)
         });
     }
@@ -291,6 +298,9 @@ where
 impl<I: Iterator, W: Work<I::Item>> Engine<'_, I, W> {
     /// Ends the run: what was not started is dropped, and so is what is not delivered yet.
     pub(super) fn stop(&mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
         self.core.halt();
         self.inline = 0;
         self.inline_began = None;

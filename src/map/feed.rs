@@ -5,9 +5,8 @@ use super::core::Core;
 use super::engine::Weigh;
 use super::work::Work;
 use crate::panics::{self, Payload};
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::collections::VecDeque;
-use std::time::Instant;
 
 /// Nanoseconds for one item above which results are looked for after each.
 const SLOW: usize = 2_000;
@@ -148,7 +147,7 @@ impl<'a, I: Iterator> Feed<'a, I> {
         W::Out: 'a,
     {
         let window = self.window.unwrap_or_else(|| core.pace.window());
-        let (before, began) = (self.fed, Instant::now());
+        let (before, began) = (self.fed, now());
         let mut look = 1;
         while !self.is_over() && self.in_flight < window {
             let room = window - self.in_flight;
@@ -177,7 +176,7 @@ impl<'a, I: Iterator> Feed<'a, I> {
             }
             let published = self.fed - before;
             if published >= look {
-                let time = usize::try_from(began.elapsed().as_nanos()).unwrap_or(usize::MAX);
+                let time = usize::try_from((now() - began).as_nanos()).unwrap_or(usize::MAX);
                 self.item = (time / published).max(1);
                 look = published + published.min((SLOW / self.item).max(1));
                 if time >= TURN {

@@ -8,6 +8,7 @@ use crate::group::{Options, TaskGroup};
 use crate::panics;
 use crate::pool::Priority;
 use crate::scope::{self, Scope};
+use crate::sync::now;
 use std::iter;
 use std::time::{Duration, Instant};
 
@@ -92,9 +93,9 @@ impl<R, F: FnMut(R)> Extend<R> for Each<F> {
 impl Meter<'_> {
     fn note(&mut self, ended: bool) {
         self.done += usize::from(!ended);
-        let now = Instant::now();
-        if ended || now - self.last >= INTERVAL {
-            self.last = now;
+        let time = now();
+        if ended || time - self.last >= INTERVAL {
+            self.last = time;
             (self.report)(self.done, self.total);
         }
     }
@@ -137,7 +138,7 @@ where
             (least, Some(most)) if least == most => Some(most),
             _ => None,
         };
-        let meter = choices.progress.take().map(|report| Meter { report, done: 0, total, last: Instant::now() });
+        let meter = choices.progress.take().map(|report| Meter { report, done: 0, total, last: now() });
         let result = place.scope(group, move |s: &Scope<'_, 'env>| {
             let mut engine = Engine::new(source, work, s.door(), choices);
             let value = body(Results { engine: &mut engine, meter });

@@ -26,10 +26,18 @@ pub(crate) use model::{Condvar, Mutex, MutexGuard, atomic, channel, local, threa
 pub(crate) mod conformance;
 
 pub(crate) use crossbeam_utils::CachePadded;
+use std::sync::OnceLock;
 pub(crate) use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// Whether this build runs under loom. Decisions that rest on time are made in the simplest way there.
 pub(crate) const MODEL: bool = cfg!(fanpool_loom);
+
+/// The time; under loom, always the same.
+pub(crate) fn now() -> Instant {
+    static MODEL_TIME: OnceLock<Instant> = OnceLock::new();
+    if MODEL { *MODEL_TIME.get_or_init(Instant::now) } else { Instant::now() }
+}
 
 /// Whether this build breaks the named step of a protocol on purpose.
 ///

@@ -5,6 +5,7 @@
 
 mod ending;
 mod helpers;
+mod map;
 mod waiting;
 
 use fanpool::{Pool, Workers};
