@@ -1,7 +1,7 @@
 //! How items are run, by workers and by the calling thread alike.
 
 use super::board::{Board, Bring, Done, End, Running, Turn};
-use super::pace::{PART, Pace, QUOTA};
+use super::pace::{LOOKING, PART, Pace, QUOTA, TAKING};
 use super::work::Work;
 use crate::cancel::CancelToken;
 use crate::job::Job;
@@ -92,7 +92,7 @@ where
         let mut results = Vec::with_capacity(if W::MERGES { 1 } else { chunk.len() + batch.left() });
         let (mut ran, mut halted) = (0, false);
         let began = now();
-        let (mut last, mut looked) = (began, 0);
+        let (mut last, mut looked, mut looks, mut takes) = (began, 0, 1, 1);
         let caught = panics::catch(|| {
             let state = state.get_or_insert_with(|| self.work.state());
             let mut look = 1;
@@ -106,6 +106,7 @@ where
                 if ran >= look {
                     last = now();
                     looked = ran;
+                    looks += 1;
                     look = ran + (3 * ran).min(self.pace.look());
                     halted |= self.door.group().is_cancelled();
                 }
@@ -116,9 +117,11 @@ where
                 if chunk.is_empty() {
                     break;
                 }
+                takes += 1;
             }
         });
-        self.pace.record(ran, if looked == ran { last - began } else { now() - began });
+        let end = if looked == ran { last } else { now() };
+        self.pace.record(ran, (end - began).saturating_sub(looks * LOOKING + takes * TAKING));
         let end = match caught {
             Ok(()) if !halted => return Some(Done { at, count: ran, results, end: End::Whole }),
             Ok(()) => End::Unrun,

@@ -14,6 +14,9 @@ const LARGEST_CHUNK: usize = 8;
 const MANY: usize = 4096;
 /// Time after which results of a batch are handed over though it has not ended.
 pub(super) const PART: Duration = Duration::from_micros(50);
+/// What a look at the clock and taking a chunk cost themselves, which is not counted as work.
+pub(super) const LOOKING: Duration = Duration::from_nanos(17);
+pub(super) const TAKING: Duration = Duration::from_nanos(15);
 /// Work between two looks at the clock.
 const LOOK: usize = 4_000;
 /// Memory that the items and results of one batch may take: what they travel through is the cache of a core.
@@ -24,7 +27,7 @@ pub(super) const QUOTA: Duration = Duration::from_millis(1);
 const WINDOW: usize = 1_000_000;
 /// Work for which it does not pay to hand an item over and its result back; and how many bytes of them make it a
 /// nanosecond more.
-const CHEAP: usize = 20;
+const CHEAP: usize = 25;
 const BYTES_A_NANO: usize = 8;
 
 const LARGEST_BATCH: usize = 1024;
