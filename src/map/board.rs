@@ -261,6 +261,12 @@ impl<T, R> Board<T, R> {
         turn
     }
 
+    /// Whether a thread that comes finds no batch that nobody has begun.
+    pub(super) fn is_dry(&self) -> bool {
+        let state = self.state.lock();
+        state.fresh.is_empty() && state.open.items.is_empty()
+    }
+
     /// Moves what is done into `into`.
     pub(super) fn collect(&self, into: &mut Vec<Done<R>>) {
         into.append(&mut self.state.lock().done);

@@ -107,6 +107,9 @@ where
                     last = now();
                     looked = ran;
                     looks += 1;
+                    if self.pace.is_unknown() {
+                        self.pace.record(ran, last - began);
+                    }
                     look = ran + (3 * ran).min(self.pace.look());
                     halted |= self.door.group().is_cancelled();
                 }

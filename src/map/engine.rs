@@ -177,7 +177,8 @@ where
             if self.feed.is_slow() && self.deliver() {
                 return true;
             }
-            let fed = !inline && self.feed.feed(&self.core);
+            let fed =
+                !inline && (self.feed.is_due(&self.core) || self.core.board.is_dry()) && self.feed.feed(&self.core);
             if self.deliver() {
                 return true;
             }

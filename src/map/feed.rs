@@ -148,31 +148,30 @@ impl<'a, I: Iterator> Feed<'a, I> {
     {
         let window = self.window.unwrap_or_else(|| core.pace.window());
         let (before, began) = (self.fed, now());
-        let mut look = 1;
+        let (mut look, mut push) = (1, false);
         while !self.is_over() && self.in_flight < window {
             let room = window - self.in_flight;
-            let published = self.fed - before;
             let (least, most) = self.size_hint();
-            let push = if most == Some(least) {
-                let quick = TURN.checked_div(self.item).unwrap_or(published).max(1);
-                let size = core.pace.next_batch(least, published).min(quick);
+            if most == Some(least) {
+                let size = core.pace.batch();
                 if room < size && self.in_flight > window / 2 {
                     // Batches would become ever smaller.
                     break;
                 }
-                let size = size.min(room);
-                let at = self.fed;
-                let items = self.fill(size);
+                let (at, size) = (self.fed, size.min(room));
+                let items = match TURN.checked_div(self.item) {
+                    Some(quick) => self.fill(size.min(quick.max(1))),
+                    None => self.fill_first(size),
+                };
                 if items.is_empty() {
                     break;
                 }
-                core.board.append(Batch { at, items: items.into() })
+                push |= core.board.append(Batch { at, items: items.into() });
             } else {
                 let Some(item) = self.pull() else { break };
-                core.board.add(self.fed - 1, item, core.pace.batch())
-            };
-            if push {
-                core.push();
+                if core.board.add(self.fed - 1, item, core.pace.batch()) {
+                    core.push();
+                }
             }
             let published = self.fed - before;
             if published >= look {
@@ -184,7 +183,30 @@ impl<'a, I: Iterator> Feed<'a, I> {
                 }
             }
         }
+        if push {
+            // Not before: a worker that wakes up on this very core should find more than the first batch.
+            core.push();
+        }
         self.fed > before
+    }
+
+    /// Whether half of the window is free. Feeding little by little would wake workers for each bit.
+    pub(super) fn is_due<W: Work<I::Item>>(&self, core: &Core<'a, I::Item, W>) -> bool {
+        self.in_flight <= self.window.unwrap_or_else(|| core.pace.window()) / 2
+    }
+
+    /// The first items, while it is not known how long the source takes.
+    fn fill_first(&mut self, size: usize) -> Vec<I::Item> {
+        let began = now();
+        let mut items = self.fill(1);
+        while !items.is_empty() && items.len() < size && (now() - began).as_nanos() < SLOW as u128 {
+            let more = self.fill(items.len().min(size - items.len()));
+            if more.is_empty() {
+                break;
+            }
+            items.extend(more);
+        }
+        items
     }
 
     /// The next items.

@@ -91,23 +91,17 @@ impl Pace {
         self.item.store(next.max(1), Ordering::Relaxed);
     }
 
-    /// Items for one batch: one while nothing is known.
+    /// Items for one batch. While nothing is known of them it may be large: others can take part of what is not started.
     pub(super) fn batch(&self) -> usize {
         match (self.batch, self.item()) {
             (Some(batch), _) => batch,
-            (None, None) => 1,
+            (None, None) => self.largest,
             (None, Some(item)) => (BATCH / item).clamp(1, self.largest),
         }
     }
 
-    /// Items for the next batch, of at least `remaining` that are to come: fewer near the end, so that all threads end together.
-    /// While nothing is known of them, as many as before.
-    pub(super) fn next_batch(&self, remaining: usize, before: usize) -> usize {
-        if let Some(batch) = self.batch {
-            return batch;
-        }
-        let wish = self.item().map_or(before.max(1), |_| self.batch());
-        wish.min((remaining / (2 * (self.threads + 1))).max(1))
+    pub(super) fn is_unknown(&self) -> bool {
+        self.item().is_none()
     }
 
     /// Items to run before looking at the clock again.
