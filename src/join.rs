@@ -216,6 +216,7 @@ impl Context {
         }
     }
 
+    #[inline]
     fn is_beaten(&self) -> bool {
         self.beat.load(Ordering::Relaxed)
     }
@@ -365,6 +366,12 @@ local! {
     static HERE: Here = Here::outside()
 }
 
+/// The calling thread's own. A pointer, since a closure around all of a fork would not be inlined.
+#[inline]
+fn here() -> *const Here {
+    HERE.with(ptr::from_ref)
+}
+
 impl Here {
     const fn outside() -> Here {
         Here {
@@ -388,6 +395,7 @@ impl Here {
         }
     }
 
+    #[inline]
     fn context(&self) -> &Context {
         // SAFETY: [entered]: there is a context, and it outlives the stay in it.
         unsafe { &*self.context.get() }
@@ -488,39 +496,40 @@ where
     B: FnOnce() -> RB + Send,
     RB: Send,
 {
-    HERE.with(|here| {
-        if here.pool.get() != Arc::as_ptr(forks) {
-            return fork_outermost(forks, serial, a, b);
-        }
-        let newest = here.newest.get();
-        if newest.is_null() {
-            return fork_exposed(here, a, b);
-        }
-        let node = Node::new(b);
-        let header = (&raw const node).cast::<Header>();
-        // SAFETY: [node]: the newest node is live.
-        let previous = unsafe { &(*newest).next };
-        previous.set(header);
-        here.newest.set(header);
-        if here.context().is_beaten() {
-            here.promote();
-        }
-        let unwind = Unwind::<B, RB> { header, place: Place::Private(newest), types: PhantomData };
-        let a = a();
-        mem::forget(unwind);
-        here.newest.set(newest);
-        // SAFETY: [node]: the node is this frame's.
-        let half = unsafe { (*header).half.get() };
-        if half.is_null() {
-            // SAFETY: [node]: it left the list without having been promoted.
-            let b = unsafe { Node::<B, RB>::take_closure(header) };
-            let a = Quiet::new(a);
-            let b = b();
-            return (a.into_inner(), b);
-        }
-        here.frontier.set(newest);
-        finish::<B, RA, RB>(header, half, a)
-    })
+    let here = here();
+    // SAFETY: it is this thread's, and this frame does not outlive the thread.
+    let here = unsafe { &*here };
+    if here.pool.get() != Arc::as_ptr(forks) {
+        return fork_outermost(forks, serial, a, b);
+    }
+    let newest = here.newest.get();
+    if newest.is_null() {
+        return fork_exposed(here, a, b);
+    }
+    let node = Node::new(b);
+    let header = (&raw const node).cast::<Header>();
+    // SAFETY: [node]: the newest node is live.
+    let previous = unsafe { &(*newest).next };
+    previous.set(header);
+    here.newest.set(header);
+    if here.context().is_beaten() {
+        here.promote();
+    }
+    let unwind = Unwind::<B, RB> { header, place: Place::Private(newest), types: PhantomData };
+    let a = a();
+    mem::forget(unwind);
+    here.newest.set(newest);
+    // SAFETY: [node]: the node is this frame's.
+    let half = unsafe { (*header).half.get() };
+    if half.is_null() {
+        // SAFETY: [node]: it left the list without having been promoted.
+        let b = unsafe { Node::<B, RB>::take_closure(header) };
+        let a = Quiet::new(a);
+        let b = b();
+        return (a.into_inner(), b);
+    }
+    here.frontier.set(newest);
+    finish::<B, RA, RB>(header, half, a)
 }
 
 #[inline(never)]
@@ -651,17 +660,26 @@ struct Unwind<B: FnOnce() -> RB, RB> {
 }
 
 impl<B: FnOnce() -> RB, RB> Drop for Unwind<B, RB> {
-    #[cold]
+    // Passes values, so that they need no place in memory while `a` runs.
+    #[inline(always)]
     fn drop(&mut self) {
-        let half = HERE.with(|here| self.place.leave(here, self.header));
+        Self::unwind(self.header, self.place);
+    }
+}
+
+impl<B: FnOnce() -> RB, RB> Unwind<B, RB> {
+    #[cold]
+    #[inline(never)]
+    fn unwind(header: *const Header, place: Place) {
+        let half = HERE.with(|here| place.leave(here, header));
         // No other half is run here: user code would find its thread panicking. Whoever runs this one needs no help.
         if half.is_null() || settle(half, false) {
             // SAFETY: [node]: as at the end of a fork.
-            let closure = unsafe { Node::<B, RB>::take_closure(self.header) };
+            let closure = unsafe { Node::<B, RB>::take_closure(header) };
             panics::drop_each([closure]);
         } else {
             // SAFETY: [node]: as at the end of a fork.
-            match unsafe { Node::<B, RB>::take_result(self.header) } {
+            match unsafe { Node::<B, RB>::take_result(header) } {
                 Ok(value) => panics::drop_each([value]),
                 Err(payload) => panics::discard(payload),
             }
