@@ -22,8 +22,18 @@ struct Node {
 
 impl Node {
     fn tree(layers: u32) -> Node {
-        let child = || (layers > 1).then(|| Box::new(Node::tree(layers - 1)));
-        Node { value: 1, left: child(), right: child() }
+        let mut node = Node { value: 1, left: None, right: None };
+        node.grow(layers);
+        node
+    }
+
+    /// Parents before children and left before right: whoever goes left first walks through memory in order.
+    fn grow(&mut self, layers: u32) {
+        if layers > 1 {
+            for child in [&mut self.left, &mut self.right] {
+                child.insert(Box::new(Node { value: 1, left: None, right: None })).grow(layers - 1);
+            }
+        }
     }
 }
 
@@ -46,9 +56,10 @@ mod tree {
     }
 
     pub(crate) fn chili(scope: &mut chili::Scope<'_>, node: &Node) -> u64 {
-        let (left, right) = scope.join(
-            |s| node.left.as_deref().map(|node| chili(s, node)).unwrap_or_default(),
+        // chili's calling thread begins with the second closure.
+        let (right, left) = scope.join(
             |s| node.right.as_deref().map(|node| chili(s, node)).unwrap_or_default(),
+            |s| node.left.as_deref().map(|node| chili(s, node)).unwrap_or_default(),
         );
         node.value + left + right
     }
@@ -89,7 +100,7 @@ mod fib {
         if n < 2 {
             return n;
         }
-        let (a, b) = scope.join(|s| chili(s, n - 1), |s| chili(s, n - 2));
+        let (b, a) = scope.join(|s| chili(s, n - 2), |s| chili(s, n - 1));
         a + b
     }
 

@@ -17,6 +17,10 @@ use std::ptr;
 /// Forks of a context, counted from the outermost, whose halves others may promote.
 const LEVELS: usize = 3;
 
+/// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any balanced
+/// recursion, and few against the forks of a beat where forks are small.
+const ALLOWANCE: usize = 32;
+
 /// Where tasks of a `join` are in the pool's order of priorities.
 const LANE: usize = 1;
 
@@ -298,6 +302,7 @@ impl Forks {
                 newest: ptr::null(),
                 frontier: ptr::null(),
                 exposed: 0,
+                allowance: ALLOWANCE,
                 promoted: home.is_some(),
             })
         });
@@ -348,6 +353,10 @@ struct Here {
     frontier: Cell<*const Header>,
     /// How many exposed nodes are live.
     exposed: Cell<usize>,
+    /// How many private nodes may still be made before the next beat.
+    allowance: Cell<usize>,
+    /// Beats that this thread has answered.
+    beats: Cell<usize>,
     /// Whether the context may have a group.
     promoted: Cell<bool>,
 }
@@ -359,6 +368,7 @@ struct Position {
     newest: *const Header,
     frontier: *const Header,
     exposed: usize,
+    allowance: usize,
     promoted: bool,
 }
 
@@ -380,6 +390,8 @@ impl Here {
             newest: Cell::new(ptr::null()),
             frontier: Cell::new(ptr::null()),
             exposed: Cell::new(0),
+            allowance: Cell::new(0),
+            beats: Cell::new(0),
             promoted: Cell::new(false),
         }
     }
@@ -391,6 +403,7 @@ impl Here {
             newest: self.newest.replace(position.newest),
             frontier: self.frontier.replace(position.frontier),
             exposed: self.exposed.replace(position.exposed),
+            allowance: self.allowance.replace(position.allowance),
             promoted: self.promoted.replace(position.promoted),
         }
     }
@@ -407,6 +420,8 @@ impl Here {
     fn promote(&self) {
         let context = self.context();
         context.beat.store(false, Ordering::Relaxed);
+        self.allowance.set(ALLOWANCE);
+        self.beats.set(self.beats.get().wrapping_add(1));
         let mut home = context.home.lock();
         if home.as_ref().is_some_and(|home| home.has_queued()) {
             return;
@@ -479,6 +494,7 @@ impl<T> Drop for Quiet<T> {
     }
 }
 
+#[inline]
 /// `(a(), b())`, with what panics drop dropped quietly.
 pub(crate) fn serially<RA, RB>(a: impl FnOnce() -> RA, b: impl FnOnce() -> RB) -> (RA, RB) {
     let b = Quiet::new(b);
@@ -502,10 +518,24 @@ where
     if here.pool.get() != Arc::as_ptr(forks) {
         return fork_outermost(forks, serial, a, b);
     }
+    if here.allowance.get() == 0 && !here.context().is_beaten() {
+        return serially(a, b);
+    }
+    fork_real(here, a, b)
+}
+
+#[inline(never)]
+fn fork_real<A, B, RA, RB>(here: &Here, a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA,
+    B: FnOnce() -> RB + Send,
+    RB: Send,
+{
     let newest = here.newest.get();
     if newest.is_null() {
         return fork_exposed(here, a, b);
     }
+    here.allowance.set(here.allowance.get().saturating_sub(1));
     let node = Node::new(b);
     let header = (&raw const node).cast::<Header>();
     // SAFETY: [node]: the newest node is live.
@@ -515,10 +545,14 @@ where
     if here.context().is_beaten() {
         here.promote();
     }
+    let beats = here.beats.get();
     let unwind = Unwind::<B, RB> { header, place: Place::Private(newest), types: PhantomData };
     let a = a();
     mem::forget(unwind);
     here.newest.set(newest);
+    if here.beats.get() != beats {
+        here.allowance.set(ALLOWANCE);
+    }
     // SAFETY: [node]: the node is this frame's.
     let half = unsafe { (*header).half.get() };
     if half.is_null() {
@@ -561,6 +595,7 @@ where
     if level + 1 == LEVELS {
         here.newest.set(header);
         here.frontier.set(header);
+        here.allowance.set(ALLOWANCE);
     }
     here.context().exposed[level].store(header.cast_mut(), Ordering::Release);
     if here.context().is_beaten() {
@@ -595,6 +630,7 @@ impl Place {
             Place::Private(before) => here.newest.set(before),
             Place::Exposed(level) => {
                 here.exposed.set(level);
+                here.allowance.set(ALLOWANCE);
                 if level + 1 == LEVELS {
                     here.newest.set(ptr::null());
                 }
