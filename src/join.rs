@@ -7,7 +7,7 @@ use crate::group::{Host, Options, TaskGroup};
 use crate::job::{Call, Job, Verdict};
 use crate::panics::{self, Payload};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, Weak, broken, local};
+use crate::sync::{Arc, MODEL, Mutex, Weak, broken, local};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,11 +15,11 @@ use std::mem::{self, ManuallyDrop};
 use std::ptr;
 
 /// Forks of a context, counted from the outermost, whose halves others may promote.
-const LEVELS: usize = 3;
+const LEVELS: usize = if MODEL { 1 } else { 3 };
 
 /// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any balanced
 /// recursion, and few against the forks of a beat where forks are small.
-const ALLOWANCE: usize = 32;
+const ALLOWANCE: usize = 16;
 
 /// Where tasks of a `join` are in the pool's order of priorities.
 const LANE: usize = 1;
@@ -188,6 +188,8 @@ impl Drop for Lent {
 struct Context {
     index: usize,
     forks: Weak<Forks>,
+    /// Whether every fork promotes: in models.
+    eager: bool,
     /// Tells the owner to promote at its next fork. Decides nothing else.
     beat: AtomicBool,
     /// The exposed nodes by level; null where there is none, or where it was promoted.
@@ -197,11 +199,12 @@ struct Context {
 }
 
 impl Context {
-    fn new(index: usize, forks: &Arc<Forks>) -> Arc<Context> {
+    fn new(index: usize, forks: &Arc<Forks>, eager: bool) -> Arc<Context> {
         Arc::new(Context {
             index,
             forks: Arc::downgrade(forks),
-            beat: AtomicBool::new(false),
+            eager,
+            beat: AtomicBool::new(eager),
             exposed: [const { ptr::null_mut() }; LEVELS].map(AtomicPtr::new),
             home: Mutex::new(None),
         })
@@ -264,6 +267,8 @@ struct Contexts {
     idle: Vec<usize>,
     /// Whether the clock was woken and has not been told to rest.
     ticking: bool,
+    /// Models have no clock: there every fork promotes, unless a model ticks by itself.
+    eager: bool,
 }
 
 struct Member {
@@ -275,7 +280,7 @@ struct Member {
 
 impl Forks {
     pub(crate) fn new(host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Arc<Forks> {
-        let contexts = Contexts { all: Vec::new(), idle: Vec::new(), ticking: false };
+        let contexts = Contexts { all: Vec::new(), idle: Vec::new(), ticking: false, eager: MODEL };
         Arc::new(Forks { host, clock, contexts: Mutex::new(contexts) })
     }
 
@@ -286,7 +291,8 @@ impl Forks {
             let wake = !mem::replace(&mut contexts.ticking, true);
             let index = contexts.idle.pop().unwrap_or(contexts.all.len());
             if index == contexts.all.len() {
-                contexts.all.push(Member { context: Context::new(index, self), busy: false, aged: false });
+                let context = Context::new(index, self, contexts.eager);
+                contexts.all.push(Member { context, busy: false, aged: false });
             }
             let member = &mut contexts.all[index];
             (member.busy, member.aged) = (true, false);
@@ -317,7 +323,7 @@ impl Forks {
     pub(crate) fn tick(self: &Arc<Self>) -> bool {
         let (mut due, mut busy) = (Vec::new(), false);
         for member in &mut self.contexts.lock().all {
-            if member.busy && mem::replace(&mut member.aged, true) {
+            if member.busy && (mem::replace(&mut member.aged, true) || MODEL) {
                 due.push(member.context.clone());
             }
             busy |= member.busy;
@@ -326,6 +332,11 @@ impl Forks {
             context.tick(self);
         }
         busy
+    }
+
+    #[cfg(fanpool_loom)]
+    pub(crate) fn promote_on_ticks_only(&self) {
+        self.contexts.lock().eager = false;
     }
 
     /// Returns whether nobody needs ticks. The next who does wakes the clock.
@@ -419,7 +430,7 @@ impl Here {
     #[inline(never)]
     fn promote(&self) {
         let context = self.context();
-        context.beat.store(false, Ordering::Relaxed);
+        context.beat.store(context.eager, Ordering::Relaxed);
         self.allowance.set(ALLOWANCE);
         self.beats.set(self.beats.get().wrapping_add(1));
         let mut home = context.home.lock();
@@ -576,8 +587,11 @@ where
     if serial() {
         return serially(a, b);
     }
-    let _entered = forks.enter(None);
-    HERE.with(|here| fork_exposed(here, a, b))
+    let entered = forks.enter(None);
+    // Caught, so that the context is left by a thread that does not unwind.
+    let result = panics::catch(|| HERE.with(|here| fork_exposed(here, a, b)));
+    drop(entered);
+    result.unwrap_or_else(|payload| panics::resume(payload))
 }
 
 /// A fork whose half others may promote.

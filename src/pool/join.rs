@@ -46,6 +46,13 @@ impl Pool {
     }
 }
 
+#[cfg(fanpool_loom)]
+impl Pool {
+    pub(crate) fn forks(&self) -> &crate::sync::Arc<join::Forks> {
+        &self.forks
+    }
+}
+
 /// A tuple of closures for [`Pool::join_all`]. Nobody else can implement it.
 ///
 /// # Examples

@@ -5,6 +5,7 @@
 
 mod ending;
 mod helpers;
+mod join;
 mod waiting;
 
 use fanpool::{Pool, Workers};
