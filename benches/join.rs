@@ -147,18 +147,9 @@ impl Rivals {
         let rows: Vec<Row<'_>> = vec![
             ("fanpool", Box::new(move || times(&|| check(tree::fanpool(&self.fanpool, black_box(root)))))),
             ("serial", Box::new(move || times(&|| check(tree::serial(black_box(root)))))),
-            (
-                "chili",
-                Box::new(move || (0..repeats).for_each(|_| check(tree::chili(&mut scope, black_box(root))))),
-            ),
-            (
-                "rayon",
-                Box::new(move || self.rayon.install(|| times(&|| check(tree::rayon(black_box(root)))))),
-            ),
-            (
-                "parkring",
-                Box::new(move || self.parkring.install(|| times(&|| check(tree::parkring(black_box(root)))))),
-            ),
+            ("chili", Box::new(move || (0..repeats).for_each(|_| check(tree::chili(&mut scope, black_box(root)))))),
+            ("rayon", Box::new(move || self.rayon.install(|| times(&|| check(tree::rayon(black_box(root))))))),
+            ("parkring", Box::new(move || self.parkring.install(|| times(&|| check(tree::parkring(black_box(root))))))),
         ];
         compare(&format!("sum of a tree of {nodes} nodes"), "node", nodes * repeats, rounds, rows);
     }

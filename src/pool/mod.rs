@@ -29,9 +29,9 @@ use crate::sync::{Arc, Mutex};
 use crate::try_scope::{OnError, Run, TryScope};
 use builder::Config;
 use shared::Shared;
-use timer::Timer;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use timer::Timer;
 
 /// The index of the worker that the calling thread is, within its pool; `None` on any other thread.
 ///

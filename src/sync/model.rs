@@ -137,8 +137,8 @@ pub(crate) mod thread {
 }
 
 macro_rules! local {
-    ($(#[$meta:meta])* static $name:ident: $ty:ty = $value:expr) => {
-        ::loom::thread_local! { $(#[$meta])* static $name: $ty = $value }
+    ($(#[$meta:meta])* $vis:vis static $name:ident: $ty:ty = $value:expr) => {
+        ::loom::thread_local! { $(#[$meta])* $vis static $name: $ty = $value }
     };
 }
 pub(crate) use local;
