@@ -297,6 +297,8 @@ impl Drop for Entered<'_> {
                 }
             }
         }
+        // A beat that came too late is not for the next stay.
+        self.context().beat.store(self.context().eager, Ordering::Relaxed);
         let mut contexts = self.forks.contexts.lock();
         let index = self.context().index;
         contexts.all[index].busy = false;

@@ -27,9 +27,24 @@ fn a_stolen_half_that_ends_against_the_owner_parking() {
 }
 
 #[test]
+fn what_a_half_did_is_seen_before_its_owner_leaves_the_context() {
+    // Leaving a context takes a lock that would order the two by itself, so this looks inside of an outer fork.
+    model(4, || {
+        let pool = pool(1);
+        let value = Shared::new();
+        let half = value.clone();
+        let left = || {
+            pool.join(|| (), move || half.add());
+            assert_eq!(value.get(), 1);
+        };
+        pool.join(left, || ());
+    });
+}
+
+#[test]
 fn a_tick_against_the_owner_leaving_its_left_half() {
     // The half runs once, whoever has it: the ticker takes it from its slot while the owner does.
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
         fanpool::model::promote_on_ticks_only(&pool);
         let ticked = pool.clone();
@@ -83,7 +98,7 @@ fn a_panic_in_a_promoted_half() {
 #[test]
 fn nested_forks_with_one_worker() {
     // The inner fork of the owner is private; that of a promoted half is in a context of its own, which the owner helps.
-    model(2, || {
+    model(3, || {
         let pool = pool(1);
         let both = || pool.join(|| 1, || 2);
         assert_eq!(pool.join(both, both), ((1, 2), (1, 2)));
@@ -92,7 +107,7 @@ fn nested_forks_with_one_worker() {
 
 #[test]
 fn a_worker_forks_in_a_pool_of_one() {
-    model(2, || {
+    model(3, || {
         let pool = Arc::new(pool(1));
         let inner = pool.clone();
         pool.spawn(move || assert_eq!(inner.join(|| 1, || 2), (1, 2))).unwrap();
