@@ -12,8 +12,8 @@ impl TaskGroup {
         outbox.len() + inbox.arrived.len() > 0
     }
 
-    /// Takes the newest job back if it is the one with that tag. Both locks are held, so either the caller has it or
-    /// a helper has, never both; the pending unit goes with it.
+    /// Takes the newest job back if it is the one with that tag. Both locks are held, so either the caller has it or a
+    /// helper has, never both; the pending unit goes with it.
     pub(crate) fn take_back(&self, tag: usize) -> Option<Job<'static>> {
         let mut outbox = self.outbox.lock();
         let mut inbox = self.inbox.lock();
@@ -31,8 +31,8 @@ impl TaskGroup {
 
     /// Runs this group's jobs, and no others, until `ended` says so.
     ///
-    /// It is asked under the inbox lock before parking. Whoever makes it true calls [`TaskGroup::nudge`] afterwards, which
-    /// takes that lock: either it comes first and is seen, or the waiter is registered and is woken.
+    /// It is asked under the inbox lock before parking. Whoever makes it true calls [`TaskGroup::nudge`] afterwards,
+    /// which takes that lock: either it comes first and is seen, or the waiter is registered and is woken.
     pub(crate) fn help_until(self: &Arc<Self>, ended: impl Fn() -> bool) {
         let mut spun = false;
         while !ended() {

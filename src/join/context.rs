@@ -13,13 +13,14 @@ use std::ptr;
 /// Forks of a context, counted from the outermost, whose halves others may promote.
 pub(super) const LEVELS: usize = if MODEL { 1 } else { 3 };
 
-/// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any balanced
-/// recursion, and few against the forks of a beat where forks are small.
+/// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any
+/// balanced recursion, and few against the forks of a beat where forks are small.
 pub(super) const ALLOWANCE: usize = 16;
 
 /// What wakes the thread that ticks.
 pub(crate) trait Clock: Send + Sync {
-    /// A first context became busy, and nobody ticks. [`Forks::tick`] is to be called until [`Forks::rest`] says otherwise.
+    /// A first context became busy, and nobody ticks. [`Forks::tick`] is to be called until [`Forks::rest`] says
+    /// otherwise.
     fn wake(&self, forks: &Arc<Forks>);
 }
 
@@ -181,7 +182,8 @@ pub(super) struct Here {
     context: Cell<*const Context>,
     /// The newest node; null while fewer than `LEVELS` are live.
     pub(super) newest: Cell<*const Header>,
-    /// The newest private node that was promoted, or else the last exposed one. What is between it and `newest` is not promoted.
+    /// The newest private node that was promoted, or else the last exposed one. What is between it and `newest` is not
+    /// promoted.
     pub(super) frontier: Cell<*const Header>,
     /// How many exposed nodes are live.
     pub(super) exposed: Cell<usize>,

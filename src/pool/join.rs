@@ -6,6 +6,35 @@ use crate::join;
 impl Pool {
     /// Calls both closures, perhaps at the same time on two threads, and returns their results once both have ended.
     ///
+    /// Made for recursion: fork wherever there are two halves, however small. `a` runs on the calling thread. `b` runs
+    /// there too, after `a`, unless it was promoted to a task meanwhile. That happens to the oldest waiting half about
+    /// every 100 microseconds, so what is given away is as large as possible. Halves that do not fork again are given
+    /// away too: within about 200 microseconds, if a worker is free.
+    ///
+    /// # Cost
+    ///
+    /// One or two nanoseconds for a nested fork, a few for the first three levels, and 25 for the outermost. A context
+    /// that forks more than 16 times within a beat, below its first three levels, does so without offering the further
+    /// right halves. A thread of its own, `<pool name>-timer`, is started by the first `join`; it ticks while somebody
+    /// joins and for 10 ms after. If it cannot be started everything runs on the caller.
+    ///
+    /// # Blocking
+    ///
+    /// If `b` is still running elsewhere when `a` has ended, this thread runs halves that were forked inside of `b`,
+    /// and no other tasks, or else blocks. So a lock held across a `join` is never asked for by an unrelated task on
+    /// this stack. Works on any thread, in tasks of this pool or another, on one worker, and on a paused pool. On a
+    /// closed pool, both run on the calling thread.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `a`, or else with that of `b`, after both have ended. If `a` panics, a `b` that was not
+    /// started is dropped without being called.
+    ///
+    /// # Source
+    ///
+    /// Acar, Charguéraud, Guatto, Rainey, Sieczkowski, "Heartbeat Scheduling: Provable Efficiency for Nested
+    /// Parallelism", PLDI 2018. Zig's spice and the crate chili use it as well.
+    ///
     /// # Examples
     ///
     /// ```
@@ -32,7 +61,11 @@ impl Pool {
         join::fork(&self.forks, || self.is_closed(), a, b)
     }
 
-    /// As [`join`](Pool::join) of a tuple of 1 to 8 closures, halved again and again.
+    /// As [`join`](Pool::join), for a tuple of 1 to 8 closures, which is halved again and again.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic in the order of the tuple among those that ran, after all have ended.
     ///
     /// # Examples
     ///

@@ -55,8 +55,8 @@ pub fn current_worker() -> Option<usize> {
 ///
 /// # Blocking
 ///
-/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `broadcast`,
-/// `wait_idle`, the shutdowns and dropping wait.
+/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `join`,
+/// `broadcast`, `wait_idle`, the shutdowns and dropping wait.
 ///
 /// # Examples
 ///

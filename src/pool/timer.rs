@@ -4,16 +4,17 @@
 //! milliseconds ago. *Resting*: it blocks until it is rung, using no CPU. *Ended*, for good, by the pool's end.
 //!
 //! **No context is left without ticks.** The thread rests only after [`Forks::rest`] has seen, under the lock of the
-//! contexts, that none is busy, and has marked there that nobody ticks. Whoever makes one busy afterwards finds the mark
-//! under the same lock, and rings. The ring is a flag under the bell's lock, so it is not lost if it comes before the
-//! thread blocks.
+//! contexts, that none is busy, and has marked there that nobody ticks. Whoever makes one busy afterwards finds the
+//! mark under the same lock, and rings. The ring is a flag under the bell's lock, so it is not lost if it comes before
+//! the thread blocks.
 
 use super::shared::Shared;
 use crate::join::{Clock, Forks};
 use crate::sync::{Arc, Condvar, MODEL, Mutex, thread};
 use std::time::{Duration, Instant};
 
-/// Time between two ticks: long against the cost of a promotion (a few microseconds), short against what is worth waiting for.
+/// Time between two ticks: long against the cost of a promotion (a few microseconds), short against what is worth
+/// waiting for.
 const TICK: Duration = Duration::from_micros(100);
 
 /// Ticks without a busy context before the thread rests: 10 ms.
