@@ -325,7 +325,9 @@ impl Place {
                 here.exposed.set(level);
                 here.allowance.set(ALLOWANCE);
                 if level + 1 == LEVELS {
+                    // Both: a promotion may come while fewer nodes are live, and must not follow what is gone.
                     here.newest.set(ptr::null());
+                    here.frontier.set(ptr::null());
                 }
                 let slot = &here.context().exposed[level];
                 if !slot.swap(ptr::null_mut(), Ordering::AcqRel).is_null() {

@@ -100,8 +100,8 @@ pub(super) struct Half {
     state: AtomicUsize,
 }
 
-// SAFETY: `node` is followed by whoever runs the half, before the end is told, and by nobody else through this value; the
-// closure and the result behind it are `Send`.
+// SAFETY: `node` is followed by whoever runs the half, before the end is told, and by nobody else through this value;
+// the closure and the result behind it are `Send`.
 unsafe impl Send for Half {}
 // SAFETY: as above.
 unsafe impl Sync for Half {}
@@ -148,8 +148,8 @@ impl Lent {
             let half = &self.half;
             {
                 let _entered = half.forks.enter(Some(half.group.clone()));
-                // SAFETY: [node]: the job was taken from the queue, so the closure is this thread's, and the owner stays
-                // until `end` below.
+                // SAFETY: [node]: the job was taken from the queue, so the closure is this thread's, and the owner
+                // stays until `end` below.
                 let run = unsafe { (*half.node).run };
                 // SAFETY: as above.
                 unsafe { run(half.node) };
