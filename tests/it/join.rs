@@ -324,6 +324,9 @@ fn d7_the_timer_is_started_by_the_first_join_and_ends_with_the_pool() {
         pool.join(|| (), || ());
         assert_eq!(threads("forks-timer"), 1);
         assert_eq!(pool.shutdown().threads_joined, 1, "the timer is no worker");
-        assert_eq!(threads("forks-timer"), 0);
+        // The system may list a thread that was joined for a moment more; one that was not stays for ever.
+        while threads("forks-timer") > 0 {
+            thread::yield_now();
+        }
     });
 }
