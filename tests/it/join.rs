@@ -322,7 +322,10 @@ fn d7_the_timer_is_started_by_the_first_join_and_ends_with_the_pool() {
         let barrier = Barrier::new(2);
         pool.join(|| barrier.wait(), || barrier.wait());
         pool.join(|| (), || ());
-        assert_eq!(threads("forks-timer"), 1);
+        // The system's list is not exact while other threads come and go.
+        while threads("forks-timer") != 1 {
+            thread::yield_now();
+        }
         assert_eq!(pool.shutdown().threads_joined, 1, "the timer is no worker");
         // The system may list a thread that was joined for a moment more; one that was not stays for ever.
         while threads("forks-timer") > 0 {
