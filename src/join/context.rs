@@ -14,8 +14,8 @@ use std::ptr;
 pub(super) const LEVELS: usize = if MODEL { 1 } else { 3 };
 
 /// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any
-/// balanced recursion, and few against the forks of a beat where forks are small.
-pub(super) const ALLOWANCE: usize = 16;
+/// balanced recursion of two thousand coarse leaves, and few against the forks of a beat where forks are small.
+pub(super) const ALLOWANCE: usize = 8;
 
 /// What wakes the thread that ticks.
 pub(crate) trait Clock: Send + Sync {

@@ -55,7 +55,7 @@ fn halves_that_do_not_fork_again_run_at_the_same_time() {
 
 #[test]
 fn deep_forks_are_promoted_too() {
-    // Ten levels down nothing is exposed; the left half there goes on forking until somebody has come.
+    // Eight levels down nothing is exposed; the left half there goes on forking until somebody has come.
     fn down(pool: &Pool, level: usize, met: &Barrier, here: &AtomicUsize) {
         if level > 0 {
             pool.join(|| down(pool, level - 1, met, here), || ());
@@ -73,7 +73,7 @@ fn deep_forks_are_promoted_too() {
         };
         pool.join(left, right);
     }
-    within(|| down(&pool(1), 10, &Barrier::new(2), &AtomicUsize::new(0)));
+    within(|| down(&pool(1), 8, &Barrier::new(2), &AtomicUsize::new(0)));
 }
 
 #[test]
