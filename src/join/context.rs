@@ -13,8 +13,8 @@ use std::ptr;
 /// Forks of a context, counted from the outermost, whose halves others may promote.
 pub(super) const LEVELS: usize = if MODEL { 1 } else { 3 };
 
-/// Private nodes that a context makes between two beats. Enough for the way down to the smallest pieces of any
-/// balanced recursion of two thousand coarse leaves, and few against the forks of a beat where forks are small.
+/// Private nodes that a context makes between two beats. With the exposed ones enough for the way down in a balanced
+/// recursion of two thousand leaves, and few against the forks of a beat where forks are small.
 pub(super) const ALLOWANCE: usize = 8;
 
 /// What wakes the thread that ticks.
