@@ -24,6 +24,9 @@ husk_marked_late           waiting::husks_of_a_scope_against_a_helper
 hook_noticed_without_lock  ending::a_stop_hook_against_a_shutdown_that_ran_out
 retired_count_for_nothing  ending::a_retired_worker_that_is_stuck_hides_no_other
 grow_summons_none          ending::resize_up_brings_help_to_a_stuck_group
+half_ends_silently         join::a_stolen_half_that_ends_against_the_owner_parking
+half_ends_relaxed          join::what_a_half_did_is_seen_before_its_owner_leaves_the_context
+half_read_early            join::a_tick_against_the_owner_leaving_its_left_half
 map_done_wakes_nobody      map::a_result_is_delivered_while_its_worker_goes_on
 map_parks_unmarked         map::a_result_is_delivered_while_its_worker_goes_on
 map_turn_queues_none       map::items_that_wait_for_each_other_get_a_thread_each

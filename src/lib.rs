@@ -7,6 +7,7 @@ mod error;
 mod group;
 mod handle;
 mod job;
+mod join;
 mod map;
 mod panics;
 mod pool;
@@ -23,7 +24,8 @@ pub use error::{BuildError, Failures, JoinError, Refused, RefusedReason, ResizeE
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use pool::{
-    Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers, current_worker,
+    Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
+    current_worker,
 };
 pub use scope::Scope;
 pub use try_scope::{OnError, TryScope};

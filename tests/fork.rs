@@ -11,8 +11,10 @@ fn in_child(pool: Pool) -> bool {
     let spawned = pool.spawn(|| ()).is_ok();
     let waited = pool.wait_idle();
     let told = pool.broadcast(|_| ()).map_err(|refused| refused.reason());
+    let both = pool.join(|| 1, || 2);
     let receipt = pool.shutdown();
     values == [1; 8]
+        && both == (1, 2)
         && joined.is_ok_and(|value| value == 7)
         && spawned
         && waited.is_err()

@@ -59,6 +59,7 @@
 //! that line is the limit, at roughly one line transfer (50 to 150 ns between cores) per task, whatever the number of
 //! workers. Such work belongs into batches.
 
+mod half;
 mod helper;
 mod wait;
 

@@ -80,7 +80,7 @@ impl TaskGroup {
     }
 
     /// Parks until notified. Registering and parking are one critical section with what the caller saw under the lock.
-    fn park(&self, mut inbox: MutexGuard<'_, Inbox>) {
+    pub(super) fn park(&self, mut inbox: MutexGuard<'_, Inbox>) {
         if broken!("park_unregistered") {
             self.changed.wait(&mut inbox);
             return;

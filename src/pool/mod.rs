@@ -4,21 +4,25 @@ mod builder;
 mod control;
 mod gate;
 mod group;
+mod join;
 mod lanes;
 mod live;
 mod roster;
 mod shared;
 mod shutdown;
+mod timer;
 mod worker;
 
 pub use builder::{Builder, MAX_WORKERS, Workers};
 pub use group::{Group, GroupBuilder, Priority};
+pub use join::Branches;
 pub use shutdown::{BusyWorker, Counts, Shutdown};
 
 use crate::error::{BuildError, Failures, Refused, RefusedReason, ResizeError};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{self, Handle};
 use crate::job::Job;
+use crate::join::Forks;
 use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::{Arc, Mutex};
@@ -27,6 +31,7 @@ use builder::Config;
 use shared::Shared;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use timer::Timer;
 
 /// The index of the worker that the calling thread is, within its pool; `None` on any other thread.
 ///
@@ -50,8 +55,8 @@ pub fn current_worker() -> Option<usize> {
 ///
 /// # Blocking
 ///
-/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `broadcast`,
-/// `wait_idle`, the shutdowns and dropping wait.
+/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `join`,
+/// `broadcast`, `wait_idle`, the shutdowns and dropping wait.
 ///
 /// # Examples
 ///
@@ -71,6 +76,9 @@ pub struct Pool {
     shards: Vec<Arc<TaskGroup>>,
     /// Groups of scopes that have ended, for the next ones.
     spares: Mutex<Vec<Arc<TaskGroup>>>,
+    /// The contexts of `join`, and the thread that ticks for them.
+    forks: Arc<Forks>,
+    timer: Arc<Timer>,
     finished: bool,
 }
 
@@ -121,7 +129,10 @@ impl Pool {
         let sharded = config.sharded;
         let shared = Shared::new(config);
         let root = shared.group(Options { detached: true, ..Options::new(lanes::NORMAL) });
-        let mut pool = Pool { shared, root, shards: Vec::new(), spares: Mutex::new(Vec::new()), finished: false };
+        let timer = Timer::new(&shared);
+        let forks = Forks::new(shared.clone(), timer.clone());
+        let (shards, spares) = (Vec::new(), Mutex::new(Vec::new()));
+        let mut pool = Pool { shared, root, shards, spares, forks, timer, finished: false };
         match pool.shared.resize(workers) {
             Ok(()) => {
                 if sharded {

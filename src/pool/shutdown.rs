@@ -192,6 +192,9 @@ impl Pool {
                 shared.wait_idle_left();
             }
         }
+        if !shared.is_forked() {
+            self.timer.end();
+        }
         let (threads_joined, threads_busy) = shared.join_left(inside);
         Shutdown { tasks: shared.counts(), threads_joined, threads_busy }
     }

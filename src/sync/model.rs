@@ -92,7 +92,7 @@ impl Condvar {
 }
 
 pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 }
 
 pub(crate) mod channel {
@@ -137,8 +137,8 @@ pub(crate) mod thread {
 }
 
 macro_rules! local {
-    ($(#[$meta:meta])* static $name:ident: $ty:ty = $value:expr) => {
-        ::loom::thread_local! { $(#[$meta])* static $name: $ty = $value }
+    ($(#[$meta:meta])* $vis:vis static $name:ident: $ty:ty = $value:expr) => {
+        ::loom::thread_local! { $(#[$meta])* $vis static $name: $ty = $value }
     };
 }
 pub(crate) use local;

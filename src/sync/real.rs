@@ -32,7 +32,7 @@ impl Condvar {
 }
 
 pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 }
 
 pub(crate) mod channel {
@@ -118,8 +118,8 @@ pub(crate) mod thread {
 
 /// A `thread_local!` whose value needs no destructor, so that it can be read while a thread's locals are destroyed.
 macro_rules! local {
-    ($(#[$meta:meta])* static $name:ident: $ty:ty = $value:expr) => {
-        ::std::thread_local! { $(#[$meta])* static $name: $ty = const { $value } }
+    ($(#[$meta:meta])* $vis:vis static $name:ident: $ty:ty = $value:expr) => {
+        ::std::thread_local! { $(#[$meta])* $vis static $name: $ty = const { $value } }
     };
 }
 pub(crate) use local;

@@ -8,6 +8,7 @@ mod callbacks;
 mod ending;
 mod found;
 mod groups;
+mod join;
 mod layering;
 mod tasks;
 mod values;

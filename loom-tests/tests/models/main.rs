@@ -5,6 +5,7 @@
 
 mod ending;
 mod helpers;
+mod join;
 mod map;
 mod waiting;
 
