@@ -3,7 +3,7 @@
 //! Everything follows from one estimate, the mean time that an item takes in `f`, which whoever runs items keeps up to date.
 //! Threads write it without a lock, and one may overwrite another's: it is an estimate.
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::estimate::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Work that one batch should hold. Handing one over and back costs about a microsecond.

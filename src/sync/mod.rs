@@ -30,6 +30,11 @@ use std::sync::OnceLock;
 pub(crate) use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+/// Atomics for estimates that no protocol rests on; loom does not look at these.
+pub(crate) mod estimate {
+    pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+}
+
 /// Whether this build runs under loom. Decisions that rest on time are made in the simplest way there.
 pub(crate) const MODEL: bool = cfg!(fanpool_loom);
 
