@@ -1,5 +1,5 @@
-//! Compresses a file or standard input as `gzip` does, on all CPUs: what `gunzip` and `zcat` read, and never the same
-//! bytes differently, whatever the number of threads.
+//! Compresses a file or standard input as `gzip` does, on all CPUs: what `gunzip` and `zcat` read, and the same bytes
+//! whatever the number of threads.
 //!
 //! `cargo run --release -p apps --bin pgz -- [-1..-9] [-p THREADS] [-c] [-f] [-k] [FILE]`
 //!
@@ -7,9 +7,11 @@
 //! standard input, which is read without a `FILE` or for `-`; `-f` replaces a `FILE.gz` that exists. The name appears when all of
 //! it is written: an error, a full disk or an interruption leaves nothing behind.
 //!
-//! It shows `map_init` with a compressor for each thread, results in order while the input is still being read, buffers that
-//! go round between source and consumer, and a token that stops it all. The input is cut into blocks. Each is compressed on its own,
-//! with the end of the block before as a dictionary, up to a byte boundary; one after the other they make up one stream.
+//! It shows results in order while the input is still being read, in bounded memory; buffers that go round between
+//! consumer and source, which need no lock; and a token that stops it all.
+//!
+//! The input is cut into blocks. Each is compressed on its own, with the end of the block before as a dictionary, up to a
+//! byte boundary; one after the other they make up one stream.
 
 use crc32fast::Hasher;
 use fanpool::{CancelToken, Pool, Workers};
@@ -150,11 +152,12 @@ fn run(options: &Options) -> Result<(), Failure> {
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(Failure::Read)?;
         return compress(File::from(input), stdout(options)?, options, &token);
     };
-    let input = File::open(path).map_err(Failure::Read)?;
-    let metadata = input.metadata().map_err(Failure::Read)?;
+    // Looked at first: opening a pipe waits for whoever writes to it.
+    let metadata = fs::metadata(path).map_err(Failure::Read)?;
     if !metadata.is_file() {
         return Err(Failure::Refused("not a file"));
     }
+    let input = File::open(path).map_err(Failure::Read)?;
     if options.stdout {
         return compress(input, stdout(options)?, options, &token);
     }
@@ -232,19 +235,19 @@ impl Block {
         Block { text, dictionary: 0, length: 0, crc: Hasher::new(), packed: Vec::with_capacity(BLOCK + BLOCK / 8) }
     }
 
-    fn pack(&mut self, compressor: &mut Compress) -> io::Result<()> {
+    fn pack(&mut self, level: Compression) -> io::Result<()> {
         let (before, text) = self.text.split_at(DICTIONARY);
         let text = &text[..self.length];
         self.crc = Hasher::new();
         self.crc.update(text);
-        compressor.reset();
+        // One that was used before is faster by nothing, and finds other matches: the same text would give other bytes.
+        let mut compressor = Compress::new(level, false);
         if self.dictionary > 0 {
             compressor.set_dictionary(&before[DICTIONARY - self.dictionary..])?;
         }
         self.packed.clear();
-        let start = compressor.total_in();
         loop {
-            let done = usize::try_from(compressor.total_in() - start).map_err(io::Error::other)?;
+            let done = usize::try_from(compressor.total_in()).map_err(io::Error::other)?;
             let status = compressor.compress_vec(&text[done..], &mut self.packed, FlushCompress::Sync)?;
             // All of it is out once there is room left.
             if self.packed.len() < self.packed.capacity() || status == Status::StreamEnd {
@@ -307,28 +310,24 @@ fn compress(input: File, mut out: impl Write, options: &Options, token: &CancelT
     let blocks = Cut { input, tail: Vec::with_capacity(DICTIONARY), free: &free, ended: false };
     // Level 1 of zlib-rs is faster than that of gzip, but makes a quarter more.
     let level = Compression::new(options.level.max(2));
-    let pack = |compressor: &mut Compress, block: io::Result<Block>| {
+    let pack = |block: io::Result<Block>| {
         let mut block = block?;
-        block.pack(compressor)?;
+        block.pack(level)?;
         Ok(block)
     };
+    let packed = pool.map(blocks, pack).limit(threads).window(AHEAD * threads).cancel(token);
 
     out.write_all(&header(options.level)).map_err(Failure::Write)?;
     let (mut crc, mut length) = (Hasher::new(), 0_u32);
-    let ended = pool
-        .map_init(blocks, || Compress::new(level, false), pack)
-        .limit(threads)
-        .window(AHEAD * threads)
-        .cancel(token)
-        .try_for_each(|block: io::Result<Block>| {
-            let block = block.map_err(Failure::Read)?;
-            out.write_all(&block.packed).map_err(Failure::Write)?;
-            crc.combine(&block.crc);
-            // The format counts modulo 2^32.
-            length = length.wrapping_add(u32::try_from(block.length).unwrap_or(u32::MAX));
-            free.borrow_mut().push(block);
-            Ok(())
-        });
+    let ended = packed.try_for_each(|block: io::Result<Block>| {
+        let block = block.map_err(Failure::Read)?;
+        out.write_all(&block.packed).map_err(Failure::Write)?;
+        crc.combine(&block.crc);
+        // The format counts modulo 2^32.
+        length = length.wrapping_add(u32::try_from(block.length).unwrap_or(u32::MAX));
+        free.borrow_mut().push(block);
+        Ok(())
+    });
     ended.map_err(|_| Failure::Interrupted)??;
     out.write_all(&END).map_err(Failure::Write)?;
     out.write_all(&crc.finalize().to_le_bytes()).map_err(Failure::Write)?;
