@@ -32,6 +32,8 @@ const BLOCK: usize = 128 * 1024;
 const DICTIONARY: usize = 32 * 1024;
 /// Blocks in flight for each thread: what bounds the memory, whatever the size of the input.
 const AHEAD: usize = 8;
+/// The levels of zlib-rs that make about as much as levels 1 to 9 of gzip. All of them are faster.
+const LEVELS: [u32; 9] = [2, 2, 3, 4, 5, 7, 7, 9, 9];
 /// The end of a deflate stream: a last block with nothing in it.
 const END: [u8; 2] = [3, 0];
 
@@ -308,8 +310,7 @@ fn compress(input: File, mut out: impl Write, options: &Options, token: &CancelT
     let threads = pool.workers();
     let free = RefCell::new(Vec::new());
     let blocks = Cut { input, tail: Vec::with_capacity(DICTIONARY), free: &free, ended: false };
-    // Level 1 of zlib-rs is faster than that of gzip, but makes a quarter more.
-    let level = Compression::new(options.level.max(2));
+    let level = Compression::new(LEVELS[options.level as usize - 1]);
     let pack = |block: io::Result<Block>| {
         let mut block = block?;
         block.pack(level)?;
