@@ -3,6 +3,8 @@
 //! `cargo bench -p benches --bench map`. The serial loop is `iter.map(f).collect()`; rayon's indexed row is
 //! `into_par_iter().map(f).collect()`; `par_bridge` gives its results in no order.
 
+#![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
+
 use benches::{Row, compare, ping_pong, work};
 use fanpool::{Pool, Workers};
 use pariter::IteratorExt as _;
