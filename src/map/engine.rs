@@ -283,9 +283,8 @@ where
 
     /// Parks until what the consumer waits for is there, or this thread may work.
     ///
-    /// Everything that could let it go on notifies the group: a result or a batch given back, through the mark on the board; a
-    /// place, given back. Without a limit this is reached only when no batch waits, so that some thread runs what is
-    /// waited for.
+    /// Everything that could let it go on notifies the group: a result, through the mark on the board; a place, given back.
+    /// Without a limit this is reached only when no item waits, so that some thread runs what is waited for.
     fn park(&self) {
         let wanted = if self.ordered { Wanted::At(self.next) } else { Wanted::Any };
         let group = self.core.door.group();

@@ -6,14 +6,15 @@
 //!
 //! * The *calling thread* (`engine`, `feed`) takes items from the source, puts batches of them on the *board* (`board`), collects from
 //!   there what is done, and delivers it. It alone knows the window, the budget and the order, so none of that needs a lock.
-//! * *Workers* (`core`) come with a job, take a batch from the board, run it without any lock, and bring the results back. A job
-//!   stays queued as long as a batch waits on the board, so every idle worker of the pool comes.
+//! * *Workers* (`core`) come with a job, take a batch from the board, run it, and bring the results back. A job stays queued as
+//!   long as an item waits, so every idle worker of the pool comes.
 //! * The *pace* (`pace`) says how many items make a batch: about 25 µs of work, so that the board costs little, and one item
-//!   where an item takes longer. Whoever runs a batch that turns out longer than planned gives the rest of it back after
-//!   the next item, so that others can have it.
+//!   where an item takes longer. It is a guess, so what a thread has not started of its batch stays within reach of others: one
+//!   that finds no batch takes over half of what is left of one that runs. No item waits behind a slow one while a thread has
+//!   nothing to do.
 //!
 //! The calling thread does the first of these that it can: feed, while the window has room; deliver what is next; run a batch,
-//! the oldest that waits, exactly as a worker does; park. It parks only when no batch waits (or, in a group with a
+//! the oldest that waits, exactly as a worker does; park. It parks only when no item waits (or, in a group with a
 //! limit, when it gets no place), so what it waits for is being run by some thread, or will be by one that has a place: a map in
 //! a task of a map ends on one worker.
 //!

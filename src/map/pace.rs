@@ -112,9 +112,8 @@ impl Pace {
     /// Items of a batch to start at a time. Only where thousands took next to no time are they more than one: the lock of a
     /// batch costs about 15 ns, and what was taken with an item that turns out slow waits for it.
     pub(super) fn chunk(&self) -> usize {
-        match (self.batch, self.item()) {
-            (Some(batch), _) => batch,
-            (None, Some(item)) if self.ran.load(Ordering::Relaxed) >= MANY => (CHUNK / item).clamp(1, LARGEST_CHUNK),
+        match self.item() {
+            Some(item) if self.ran.load(Ordering::Relaxed) >= MANY => (CHUNK / item).clamp(1, LARGEST_CHUNK),
             _ => 1,
         }
     }
