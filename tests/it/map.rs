@@ -76,12 +76,18 @@ where
     I::Item: Send,
     R: Ord + Send + std::fmt::Debug,
 {
-    let mut serial: Vec<R> = source().map(&f).collect();
+    // One by one: where the hint is a lie, `collect` would believe it.
+    let listed = |results: &mut dyn Iterator<Item = R>| {
+        let mut list = Vec::new();
+        results.for_each(|result| list.push(result));
+        list
+    };
+    let mut serial = listed(&mut source().map(&f));
     for pool in pools {
         assert_eq!(pool.map(source(), &f).collect::<Vec<_>>(), serial);
         assert_eq!(pool.map(source(), &f).window(1).collect::<Vec<_>>(), serial);
         assert_eq!(pool.map(source(), &f).window(10).batch(3).collect::<Vec<_>>(), serial);
-        let streamed = pool.scope(|s| s.stream(source(), &f).collect::<Vec<_>>());
+        let streamed = pool.scope(|s| listed(&mut s.stream(source(), &f)));
         assert_eq!(streamed, serial);
     }
     serial.sort();
@@ -89,7 +95,7 @@ where
         let mut results = pool.map(source(), &f).unordered().collect::<Vec<_>>();
         results.sort();
         assert_eq!(results, serial);
-        let mut results = pool.scope(|s| s.stream(source(), &f).unordered().window(5).collect::<Vec<_>>());
+        let mut results = pool.scope(|s| listed(&mut s.stream(source(), &f).unordered().window(5)));
         results.sort();
         assert_eq!(results, serial);
     }
@@ -194,7 +200,7 @@ fn e1_a_source_may_lie_about_its_length() {
                 let source = || Lies(0..len, hint);
                 as_serial(&pools, source, collatz);
                 for pool in &pools {
-                    let ok: Result<Vec<_>, ()> = pool.map(source(), |n| Ok(n)).try_collect();
+                    let ok: Result<Vec<_>, ()> = pool.map(source(), Ok).try_collect();
                     assert!(ok.unwrap().into_iter().eq(0..len));
                     assert_eq!(pool.map(source(), |n| n).count() as u64, len);
                     assert_eq!(pool.map(source(), |n| n).sum::<u64>(), (0..len).sum());

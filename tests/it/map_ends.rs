@@ -1,7 +1,7 @@
 //! Sections E and F of a map: how runs end. Panics, errors, consumers that leave, cancellation.
 
 use super::map::{Latch, caught, collatz};
-use super::{Counted, pool, quiet_panic, within};
+use super::{Bomb, Counted, pool, quiet_panic, within};
 use fanpool::{CancelToken, Pool, StopReason, Stopped};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,13 +74,12 @@ fn e1_what_comes_before_a_panic_of_the_source_is_delivered_and_nothing_after() {
             for (workers, ordered, exact) in [(1, true, true), (4, true, false), (2, false, true), (4, false, false)] {
                 let (pool, ledger, mut seen) = (pool(workers), Ledger::default(), Vec::new());
                 let asked = AtomicBool::new(false);
-                let source = ledger.source(2000).map(|item| {
+                let source = ledger.source(2000).inspect(|item| {
                     assert!(!asked.load(Ordering::SeqCst), "asked after its panic");
                     if item.0 == at {
                         asked.store(true, Ordering::SeqCst);
                         quiet_panic(at);
                     }
-                    item
                 });
                 let source: Box<dyn Iterator<Item = Numbered>> =
                     if exact { Box::new(source) } else { Box::new(source.filter(|_| true)) };
@@ -219,7 +218,9 @@ fn e2_a_forgotten_stream_is_waited_for() {
 
 #[test]
 fn b2_items_and_results_whose_drop_panics_are_dropped_once() {
-    struct Sharp(Counted);
+    struct Sharp {
+        _counted: Counted,
+    }
     impl Drop for Sharp {
         fn drop(&mut self) {
             if !std::thread::panicking() {
@@ -233,13 +234,13 @@ fn b2_items_and_results_whose_drop_panics_are_dropped_once() {
             let (pulled, made) = (AtomicUsize::new(0), AtomicUsize::new(0));
             let source = (0..1000).map(|n| {
                 pulled.fetch_add(1, Ordering::SeqCst);
-                (n, Sharp(Counted(items.clone())))
+                (n, Sharp { _counted: Counted(items.clone()) })
             });
             let f = |(n, item): (usize, Sharp)| {
                 let caught = catch_unwind(AssertUnwindSafe(|| drop(item)));
                 assert!(caught.is_err());
                 made.fetch_add(1, Ordering::SeqCst);
-                (n, Sharp(Counted(results.clone())))
+                (n, Sharp { _counted: Counted(results.clone()) })
             };
             let mut seen = 0;
             let sink = |(n, result): (usize, Sharp)| {
@@ -336,6 +337,37 @@ fn e3_a_later_failure_that_comes_first_waits_for_its_turn() {
     });
 }
 
+#[test]
+fn b2_payloads_that_nobody_sees_may_panic_when_they_are_dropped() {
+    within(|| {
+        for workers in [1, 4] {
+            let (pool, late) = (pool(workers), Latch::new(1));
+            let f = |n: usize| match n {
+                0 => {
+                    late.wait();
+                    quiet_panic(n)
+                }
+                _ => {
+                    // After the unwinding has begun, so that the first item sees a failure that is complete or nearly so.
+                    let _after = Opens(&late);
+                    quiet_panic(Bomb)
+                }
+            };
+            assert_eq!(caught::<usize, _>(|| pool.map(0..100, f).count()), 0);
+            assert_eq!(pool.map(0..10, |n| n).count(), 10);
+            assert_eq!(pool.workers(), workers);
+        }
+    });
+}
+
+struct Opens<'a>(&'a Latch);
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.0.count_down();
+    }
+}
+
 /// What a stopped run over `0..` has delivered must be the start of it.
 fn is_prefix(stopped: Result<Vec<usize>, Stopped<Vec<usize>>>, reason: StopReason) -> usize {
     let stopped = stopped.unwrap_err();
@@ -375,6 +407,20 @@ fn a_map_is_cancelled_from_anywhere() {
                 };
                 let kept = is_prefix(pool.map(0.., f).window(window).cancel(&token).collect(), StopReason::Cancelled);
                 assert!(kept <= 101 + window);
+                // What is reduced in the workers is the start of all, too.
+                let token = CancelToken::new();
+                let f = |n| {
+                    if n == 100 {
+                        token.cancel();
+                    }
+                    vec![n]
+                };
+                let joined = pool.map(0.., f).window(window).cancel(&token);
+                is_prefix(joined.reduce(Vec::new, |left, right| [left, right].concat()), StopReason::Cancelled);
+                let late = Duration::from_millis(1);
+                is_prefix(pool.map(0.., |n| n).window(window).deadline(late).collect(), StopReason::Deadline);
+                let limited = pool.map(0.., |n| n).window(window).limit(1).deadline(late);
+                is_prefix(limited.collect(), StopReason::Deadline);
                 // From the consumer, in order and not.
                 for ordered in [true, false] {
                     let (token, mut seen) = (CancelToken::new(), Vec::new());
@@ -438,7 +484,7 @@ fn what_a_cancelled_map_had_taken_is_dropped_once() {
 }
 
 #[test]
-fn a_cancelled_map_that_waits_ends_with_what_it_has() {
+fn a_limited_map_is_cancelled_while_items_wait() {
     within(|| {
         let (pool, token, held) = (pool(2), CancelToken::new(), Latch::new(1));
         let f = |n: usize| {
@@ -450,13 +496,7 @@ fn a_cancelled_map_that_waits_ends_with_what_it_has() {
             }
             n
         };
-        let whole = pool.map(0..100, f).limit(2).cancel(&token).reduce(|| 0, |left, right| left.max(right));
-        assert_eq!(whole.unwrap_err().reason, StopReason::Cancelled);
-        let failing = |n: usize| {
-            token.cancel();
-            if n == 0 { Err("failed") } else { Ok(()) }
-        };
-        let tried = pool.map(0..100, failing).cancel(&CancelToken::new()).try_collect::<Vec<_>>();
-        assert_eq!(tried, Ok(Err("failed")));
+        let stopped = pool.map(0..100, f).limit(2).cancel(&token).reduce(|| 0, |left, right| left.max(right));
+        assert_eq!(stopped.unwrap_err().reason, StopReason::Cancelled);
     });
 }
