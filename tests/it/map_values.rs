@@ -1,10 +1,11 @@
 //! What the terminals of a map compute, and the states of `map_init`.
 
 use super::map::{Latch, caught, collatz};
-use super::{Counted, pool, quiet_panic, within};
+use super::{Bomb, Counted, pool, quiet_panic, within};
 use fanpool::Pool;
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -288,6 +289,72 @@ fn b2_a_state_that_a_panic_has_passed_is_not_used_again() {
                 states.all_gone();
             }
             assert_eq!(reused.into_inner(), 0);
+        }
+    });
+}
+
+#[test]
+fn b2_states_functions_and_sources_whose_drop_panics_leave_the_pool_whole() {
+    struct Source(std::ops::Range<usize>, Bomb);
+    impl Iterator for Source {
+        type Item = usize;
+        fn next(&mut self) -> Option<usize> {
+            self.0.next()
+        }
+    }
+    within(|| {
+        for workers in [1, 4] {
+            let (pool, mut delivered) = (pool(workers), 0);
+            for round in 0..100 {
+                let mut check = |n: usize| {
+                    assert_eq!(n % 100, delivered % 100);
+                    delivered += 1;
+                };
+                let all = Latch::new(workers + 1);
+                let run = || {
+                    let f = |_: &mut Bomb, n| {
+                        if n <= workers {
+                            all.meet();
+                        }
+                        n
+                    };
+                    pool.map_init(0..100, || Bomb, f).for_each(&mut check);
+                };
+                let _ = catch_unwind(AssertUnwindSafe(run));
+                let bomb = Bomb;
+                let run = || pool.map(0..100, move |n| (n, &bomb).0).for_each(&mut check);
+                let _ = catch_unwind(AssertUnwindSafe(run));
+                let run = || pool.map(Source(0..100, Bomb), |n| n).for_each(&mut check);
+                let _ = catch_unwind(AssertUnwindSafe(run));
+                assert_eq!(delivered, 300 * (round + 1));
+            }
+            assert_eq!(pool.broadcast(|worker| worker).unwrap().len(), workers);
+            assert_eq!(pool.shutdown().tasks.discarded, 0);
+        }
+    });
+}
+
+#[test]
+fn a_stream_tells_how_many_results_are_left() {
+    within(|| {
+        for (workers, window) in [(1, 10), (4, 3), (4, 2000)] {
+            let pool = pool(workers);
+            for (exact, ordered) in [(true, true), (false, true), (true, false)] {
+                let source: Box<dyn Iterator<Item = u64>> =
+                    if exact { Box::new(0..1000) } else { Box::new((0..1000).filter(|_| true)) };
+                pool.scope(|s| {
+                    let stream = s.stream(source, collatz).window(window);
+                    let mut stream = if ordered { stream } else { stream.unordered() };
+                    for left in (0..1000).rev() {
+                        assert!(stream.next().is_some());
+                        let (least, most) = stream.size_hint();
+                        assert!(least <= left && most.is_none_or(|most| left <= most), "{least} {left} {most:?}");
+                        assert!(!exact || (least, most) == (left, Some(left)));
+                    }
+                    assert_eq!(stream.next(), None);
+                    assert_eq!(stream.size_hint(), (0, Some(0)));
+                });
+            }
         }
     });
 }
