@@ -144,7 +144,7 @@ fn what_was_taken_runs_while_the_source_waits_for_the_next_item() {
     within(|| {
         for workers in [1, 4] {
             let pool = pool(workers);
-            for limit in [None, Some(2)] {
+            for (limit, batch) in [(None, None), (None, Some(50)), (Some(2), None), (Some(2), Some(50))] {
                 let (send, receive) = mpsc::channel();
                 (0..3).for_each(|_| send.send(600).unwrap());
                 let send = Mutex::new(Some(send));
@@ -159,6 +159,7 @@ fn what_was_taken_runs_while_the_source_waits_for_the_next_item() {
                     }
                     n
                 });
+                let map = if let Some(batch) = batch { map.batch(batch) } else { map };
                 let sum: u32 = match limit {
                     None => map.fold(0, |sum, n| sum + n),
                     Some(limit) => map.limit(limit).unordered().fold(0, |sum, n| sum + n),

@@ -324,7 +324,7 @@ fn e3_a_later_failure_that_comes_first_waits_for_its_turn() {
                     };
                     if panics { quiet_panic(n) } else { Err(n) }
                 };
-                let mut run = || pool.map(0..100, f).try_for_each(|result| result.map(|n| seen.push(n)));
+                let mut run = || pool.map(0..100, f).batch(1).try_for_each(|result| result.map(|n| seen.push(n)));
                 if early_panics {
                     assert_eq!(caught::<usize, _>(&mut run), 5);
                 } else {
