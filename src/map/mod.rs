@@ -19,10 +19,10 @@
 //! a task of a map ends on one worker.
 //!
 //! **Why no wake-up is lost.** The calling thread parks in the group. It looks at the board under the group's inbox lock and the
-//! board's own, and leaves a mark there of what it waits for. Whoever brings that, or gives back a batch which the calling
-//! thread could run, does so under the board's lock, finds the mark, and then takes the inbox lock to notify; it cannot
-//! get that lock before the calling thread is parked. The lock order is inbox, then board; nobody takes the inbox lock
-//! while holding the board's.
+//! board's own, and leaves a mark there of what it waits for. Whoever brings that does so under the board's lock, finds the
+//! mark, and then takes the inbox lock to notify; it cannot get that lock before the calling thread is parked. Items that
+//! wait come only from the calling thread itself. The lock order is inbox, board, batch; nobody takes the inbox lock while
+//! holding one of the others.
 //!
 //! **Order.** Batches carry the index of their first item, and the calling thread delivers by index. A panic is a result with a
 //! place in that order. Whatever ends the run (an error, a panic, a consumer that has enough) is met in order by the
