@@ -19,6 +19,16 @@ pub(super) struct Core<'scope, T, W: Work<T>> {
     /// Nobody wants what has not been started.
     halted: AtomicBool,
     cancel: Option<CancelToken>,
+    limited: bool,
+}
+
+/// Whose limit and token a map obeys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Those of its group, which was made for it.
+    Own,
+    /// Nobody's: its group is that of a scope, and rules of that hold for the workers that help, not for the calling thread.
+    None,
 }
 
 impl<'scope, T, W> Core<'scope, T, W>
@@ -27,9 +37,11 @@ where
     W: Work<T> + 'scope,
     W::Out: 'scope,
 {
-    pub(super) fn new(work: W, pace: Pace, door: Door<'scope>) -> Arc<Self> {
-        let cancel = door.group().options().cancel.clone();
-        Arc::new(Core { work, pace, door, board: Board::new(), halted: AtomicBool::new(false), cancel })
+    pub(super) fn new(work: W, pace: Pace, door: Door<'scope>, rules: Rules) -> Arc<Self> {
+        let own = rules == Rules::Own;
+        let cancel = door.group().options().cancel.clone().filter(|_| own);
+        let limited = own && door.group().is_limited();
+        Arc::new(Core { work, pace, door, board: Board::new(), halted: AtomicBool::new(false), cancel, limited })
     }
 
     /// Queues a job that runs items.
@@ -47,7 +59,7 @@ where
         let mut batches = 0;
         loop {
             let over = began.map_or(batches > 0, |began| batches > 0 && (now() - began) >= QUOTA);
-            let leaving = over || self.door.group().is_cancelled();
+            let leaving = over || self.is_cancelled();
             let turn = self.board.turn(bring, leaving, || self.pace.batch());
             let batch = turn.batch.clone();
             self.follow(turn);
@@ -111,7 +123,7 @@ where
                         self.pace.record(ran, last - began);
                     }
                     look = ran + (3 * ran).min(self.pace.look());
-                    halted |= self.door.group().is_cancelled();
+                    halted |= self.is_cancelled();
                 }
                 if halted || last - began >= PART {
                     break;
@@ -152,12 +164,25 @@ where
 
     /// Whether what has not been started had better not be. A deadline is not looked at here, which would cost a look at the
     /// clock.
-    fn is_halted(&self) -> bool {
+    #[inline]
+    pub(super) fn is_halted(&self) -> bool {
         self.halted.load(Ordering::Relaxed) || self.cancel.as_ref().is_some_and(CancelToken::was_called)
     }
 }
 
 impl<T, W: Work<T>> Core<'_, T, W> {
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited
+    }
+
+    pub(super) fn may_be_cancelled(&self) -> bool {
+        self.cancel.is_some()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+
     pub(super) fn halt(&self) {
         self.halted.store(true, Ordering::Relaxed);
     }

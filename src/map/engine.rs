@@ -1,7 +1,7 @@
 //! The calling thread's side: feeding, collecting, and working when neither is possible.
 
 use super::board::{Batch, Done, End, Wanted};
-use super::core::Core;
+use super::core::{Core, Rules};
 use super::feed::Feed;
 use super::pace::{Inline, Pace};
 use super::work::Work;
@@ -71,12 +71,12 @@ where
     W: Work<I::Item> + 'scope,
     W::Out: 'scope,
 {
-    pub(super) fn new(source: I, work: W, door: Door<'scope>, choices: Choices<'scope, I::Item>) -> Self {
+    pub(super) fn new(source: I, work: W, door: Door<'scope>, choices: Choices<'scope, I::Item>, rules: Rules) -> Self {
         let threads = door.group().host().size().min(door.group().options().limit);
         let bytes = size_of::<I::Item>() + size_of::<W::Out>();
         let pace = Pace::new(choices.batch, choices.window, threads, bytes);
         Engine {
-            core: Core::new(work, pace, door),
+            core: Core::new(work, pace, door, rules),
             feed: Feed::new(source, choices.window, choices.weigh),
             ordered: choices.ordered,
             arrived: VecDeque::new(),
@@ -106,7 +106,7 @@ where
     pub(super) fn size_hint(&self) -> (usize, Option<usize>) {
         let here = self.feed.in_flight - (self.ready.at - self.ready.from).min(self.ready.count);
         let (least, most) = self.feed.size_hint();
-        let may_stop = self.stopped || W::MERGES || self.core.door.group().options().cancel.is_some();
+        let may_stop = self.stopped || W::MERGES || self.core.may_be_cancelled();
         let least = if may_stop { 0 } else { least.saturating_add(here) };
         (least, most.and_then(|most| most.checked_add(here)))
     }
@@ -115,7 +115,7 @@ where
     #[inline]
     pub(super) fn next(&mut self) -> Option<(usize, W::Out)> {
         loop {
-            if self.inline > 0 {
+            if self.inline > 0 && !self.core.is_halted() {
                 self.inline -= 1;
                 if let Some((index, item)) = self.feed.next_inline() {
                     let state = self.state.get_or_insert_with(|| self.core.work.state());
@@ -135,7 +135,11 @@ where
     /// Hands all results to `sink`, run by run.
     pub(super) fn extend(&mut self, sink: &mut impl Extend<W::Out>) {
         loop {
-            if self.inline > 0 {
+            if self.inline > 0 && self.core.may_be_cancelled() {
+                // One by one, looking at the token each time.
+                let Some((_, out)) = self.next() else { return };
+                sink.extend(Some(out));
+            } else if self.inline > 0 {
                 let state = self.state.get_or_insert_with(|| self.core.work.state());
                 let work = &self.core.work;
                 let items = std::mem::take(&mut self.inline);
@@ -182,7 +186,9 @@ where
             if self.deliver() {
                 return true;
             }
-            if !fed && !self.work() && self.feed.in_flight > 0 {
+            // Cheap items are not fed while others end, unless these take their time.
+            let busy = fed || self.work() || (inline && self.feed.feed(&self.core));
+            if !busy && self.feed.in_flight > 0 {
                 self.park();
             }
         }
@@ -209,14 +215,18 @@ where
 
     /// Cheap items are run here, once what was given to the workers before is done.
     fn may_inline(&self) -> bool {
-        self.core.pace.is_cheap() && self.feed.may_inline() && !self.core.door.group().is_limited() && !MODEL
+        self.core.pace.is_cheap()
+            && self.pacer.may_begin(self.feed.fed)
+            && self.feed.may_inline()
+            && !self.core.is_limited()
+            && !MODEL
     }
 
     /// At the end of a round on this thread: whether there is another.
     fn leave_or_go_on_inline(&mut self) -> bool {
         let Some(began) = self.inline_began else { return false };
         let time = now();
-        if self.feed.may_inline() && self.pacer.goes_on(time - began) {
+        if self.feed.may_inline() && self.pacer.goes_on(time - began, self.feed.fed) {
             self.inline_began = Some(time);
             self.inline = self.pacer.items(self.feed.size_hint().0);
             return true;
@@ -230,12 +240,12 @@ where
     }
 
     fn notice_cancellation(&mut self) {
-        if self.cancelled || !self.core.door.group().is_cancelled() {
+        if self.cancelled || !self.core.is_cancelled() {
             return;
         }
         self.cancelled = true;
         // Only a source that has more than nothing makes this an early end; one that is asked no more cannot tell.
-        self.stopped = !self.feed.is_over();
+        self.stopped |= !self.feed.is_over();
         self.feed.end();
         for Batch { at, items } in self.core.board.give_up() {
             let count = items.len();
@@ -272,6 +282,9 @@ where
 
     /// Runs a batch, the oldest that waits.
     fn work(&self) -> bool {
+        if !self.core.is_limited() {
+            return self.core.run(false) > 0;
+        }
         let group = self.core.door.group();
         let Some(entered) = group.enter() else { return false };
         let batches = self.core.run(false);
@@ -289,8 +302,8 @@ where
         let wanted = if self.ordered { Wanted::At(self.next) } else { Wanted::Any };
         let group = self.core.door.group();
         group.park_while(|free| {
-            let woken = group.is_cancelled() && !self.cancelled;
-            !woken && self.core.board.lacks(wanted, free)
+            let woken = self.core.is_cancelled() && !self.cancelled;
+            !woken && self.core.board.lacks(wanted, free || !self.core.is_limited())
         });
     }
 }

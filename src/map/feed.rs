@@ -256,7 +256,7 @@ impl<'a, I: Iterator> Feed<'a, I> {
             }
         };
         if let Some(budget) = &mut self.budget {
-            if self.in_flight > 0 && budget.used.saturating_add(weight) > budget.max {
+            if self.in_flight > 0 && budget.max.checked_sub(budget.used).is_none_or(|free| weight > free) {
                 self.held = Some((item, weight));
                 return None;
             }
@@ -273,7 +273,7 @@ impl<T> Budget<'_, T> {
         if self.weights.is_empty() {
             self.base = index;
         }
-        self.used = self.used.saturating_add(weight);
+        self.used += weight;
         self.weights.push_back(Some(weight));
     }
 

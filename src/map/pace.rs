@@ -131,17 +131,24 @@ impl Pace {
     }
 }
 
-/// When the calling thread goes on running cheap items itself.
+/// When the calling thread runs cheap items itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Inline {
     /// Nanoseconds for an item, source and consumer included, above which it stops.
     tolerance: usize,
     items: usize,
+    /// The item before which it does not begin again, and how many it leaves to the workers the next time.
+    from: usize,
+    pause: usize,
 }
 
 impl Inline {
     pub(super) fn new() -> Inline {
-        Inline { tolerance: 2 * CHEAP, items: 1 }
+        Inline { tolerance: 2 * CHEAP, items: 1, from: 0, pause: MANY }
+    }
+
+    pub(super) fn may_begin(&self, item: usize) -> bool {
+        item >= self.from
     }
 
     /// Items until the next look at the clock, of at least `remaining`. If they should turn out slow, workers will have
@@ -151,14 +158,17 @@ impl Inline {
         self.items
     }
 
-    /// After those items took `time`: whether to go on. If it is the source or the consumer that takes long, the next
-    /// measurement of `f` alone leads back here, and then more is tolerated.
-    pub(super) fn goes_on(&mut self, time: Duration) -> bool {
+    /// After those items took `time`, before `item`: whether to go on. If not, some item took long, and more may; so workers get
+    /// the next few thousand, and four times as many after each further surprise. Or it was the source or the consumer:
+    /// then more time is tolerated.
+    pub(super) fn goes_on(&mut self, time: Duration, item: usize) -> bool {
         let each = usize::try_from(time.as_nanos()).unwrap_or(usize::MAX) / self.items;
         let cheap = each < self.tolerance;
         if !cheap {
             self.tolerance = (2 * self.tolerance).min(10_000);
             self.items = 1;
+            self.from = item.saturating_add(self.pause);
+            self.pause = self.pause.saturating_mul(4);
         }
         cheap
     }

@@ -1,5 +1,6 @@
 //! A map as an iterator, inside a scope.
 
+use super::core::Rules;
 use super::engine::{Choices, Engine};
 use super::work::Work;
 use crate::scope::Door;
@@ -126,7 +127,7 @@ where
 
     fn next(&mut self) -> Option<W::Out> {
         if let Some((source, work, door, choices)) = self.start.take() {
-            self.engine = Some(Engine::new(source, work, door, choices));
+            self.engine = Some(Engine::new(source, work, door, choices, Rules::None));
         }
         self.engine.as_mut()?.next().map(|(_, out)| out)
     }

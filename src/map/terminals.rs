@@ -1,5 +1,6 @@
 //! What can be done with the results.
 
+use super::core::Rules;
 use super::engine::{Engine, Progress};
 use super::options::{Ending, Map, Place, StopReason};
 use super::work::{Reduced, Work};
@@ -140,7 +141,7 @@ where
         };
         let meter = choices.progress.take().map(|report| Meter { report, done: 0, total, last: now() });
         let result = place.scope(group, move |s: &Scope<'_, 'env>| {
-            let mut engine = Engine::new(source, work, s.door(), choices);
+            let mut engine = Engine::new(source, work, s.door(), choices, Rules::Own);
             let value = body(Results { engine: &mut engine, meter });
             (value, engine.is_stopped())
         });

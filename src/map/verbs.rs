@@ -131,7 +131,8 @@ impl<'scope> Scope<'scope, '_> {
     /// As [`map`](Scope::map), as an iterator over the results that is run by asking it for the next.
     ///
     /// Items are fed and run while results are asked for, a window ahead. Dropping it early drops what has not started;
-    /// what runs ends before the scope does.
+    /// what runs ends before the scope does. A limit or a token of the scope's group holds for the workers that help, not for the
+    /// calling thread, which always goes on; so a stream ends early only where it is dropped.
     ///
     /// # Panics
     ///

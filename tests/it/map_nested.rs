@@ -91,7 +91,6 @@ fn options_of_a_scope_do_not_reach_its_maps() {
     });
 }
 
-// FAILS: a stream runs in the group of its scope, so a cancelled token ends it without a word.
 #[test]
 fn a_token_of_a_scope_does_not_reach_its_streams() {
     within(|| {
@@ -102,7 +101,6 @@ fn a_token_of_a_scope_does_not_reach_its_streams() {
     });
 }
 
-// FAILS: a stream runs in the group of its scope, so a task of the scope takes the only place.
 #[test]
 fn a_limit_of_a_scope_does_not_reach_its_streams() {
     within(|| {
