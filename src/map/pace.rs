@@ -91,6 +91,11 @@ impl Pace {
         self.item.store(next.max(1), Ordering::Relaxed);
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&self) {
+        self.item.store(0, Ordering::Relaxed);
+    }
+
     /// Items for one batch. While nothing is known of them it may be large: others can take part of what is not started.
     pub(super) fn batch(&self) -> usize {
         match (self.batch, self.item()) {

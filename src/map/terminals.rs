@@ -39,7 +39,12 @@ where
     fn next_indexed(&mut self) -> Option<(usize, W::Out)> {
         let next = self.engine.next();
         if let Some(meter) = &mut self.meter {
-            meter.note(next.is_none());
+            let done = match &next {
+                Some((index, _)) if W::MERGES => index + 1,
+                Some(_) => meter.done + 1,
+                None => meter.done,
+            };
+            meter.note(done, next.is_none());
         }
         next
     }
@@ -91,8 +96,8 @@ impl<R, F: FnMut(R)> Extend<R> for Each<F> {
 }
 
 impl Meter<'_> {
-    fn note(&mut self, ended: bool) {
-        self.done += usize::from(!ended);
+    fn note(&mut self, done: usize, ended: bool) {
+        self.done = done;
         let time = now();
         if ended || time - self.last >= INTERVAL {
             self.last = time;

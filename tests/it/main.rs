@@ -10,6 +10,7 @@ mod found;
 mod groups;
 mod join;
 mod layering;
+mod map_attacked;
 mod tasks;
 mod values;
 mod waiting;
