@@ -121,7 +121,7 @@ where
                         break;
                     }
                     batch.take(self.pace.chunk(), chunk);
-                    takes += 1;
+                    takes += u32::from(!chunk.is_empty());
                 }
             }
         });

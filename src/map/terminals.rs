@@ -57,12 +57,17 @@ where
         }
     }
 
-    /// Hands everything to `sink`.
-    fn hand_to(self, sink: &mut impl Extend<W::Out>) {
-        if self.meter.is_some() {
-            self.for_each(|out| sink.extend(Some(out)));
-        } else {
-            self.engine.extend(sink);
+    /// Hands everything to `sink`, until it leaves something.
+    fn hand_to(mut self, sink: &mut impl Extend<W::Out>) {
+        if self.meter.is_none() {
+            return self.engine.extend(sink);
+        }
+        while let Some(out) = self.next() {
+            let mut one = Some(out).into_iter();
+            sink.extend(one.by_ref());
+            if one.len() > 0 {
+                return self.engine.stop();
+            }
         }
     }
 }

@@ -260,3 +260,22 @@ fn a_stream_that_may_be_cancelled_promises_nothing() {
         });
     });
 }
+
+#[test]
+fn a_sink_that_is_full_ends_the_run_with_progress_too() {
+    #[derive(Default)]
+    struct Three(Vec<u64>);
+    impl Extend<u64> for Three {
+        fn extend<I: IntoIterator<Item = u64>>(&mut self, items: I) {
+            let room = 3 - self.0.len();
+            if room > 0 {
+                self.0.extend(items.into_iter().take(room));
+            }
+        }
+    }
+    within(|| {
+        let pool = pool(1);
+        assert_eq!(pool.map(0_u64.., |n| n).collect::<Three>().0, [0, 1, 2]);
+        assert_eq!(pool.map(0_u64.., |n| n).progress(|_, _| ()).collect::<Three>().0, [0, 1, 2]);
+    });
+}
