@@ -17,7 +17,7 @@
 //!
 //! The lock order is board, then batch.
 
-use crate::panics::Payload;
+use crate::panics::{self, Payload};
 use crate::sync::{Arc, CachePadded, Mutex, broken};
 use std::collections::VecDeque;
 use std::mem;
@@ -41,6 +41,8 @@ pub(super) struct Done<R> {
     pub(super) at: usize,
     /// How many items this settles.
     pub(super) count: usize,
+    /// How many of them have run to their end.
+    pub(super) ran: usize,
     /// One for each item up to the end; where results are merged, one for all.
     pub(super) results: Vec<R>,
     pub(super) end: End,
@@ -55,6 +57,22 @@ pub(super) enum End {
     Panicked(Payload),
     /// The remaining items were dropped without being started.
     Unrun,
+}
+
+impl End {
+    pub(super) fn discard(self) {
+        if let End::Panicked(payload) = self {
+            panics::discard(payload);
+        }
+    }
+}
+
+impl<R> Done<R> {
+    /// Drops what nobody wants.
+    pub(super) fn discard(self) {
+        panics::drop_each(self.results);
+        self.end.discard();
+    }
 }
 
 /// What the calling thread is parked for.

@@ -18,7 +18,7 @@ pub(super) struct Core<'scope, T, W: Work<T>> {
     pub(super) board: Board<T, W::Out>,
     /// Nobody wants what has not been started.
     halted: AtomicBool,
-    cancel: Option<CancelToken>,
+    pub(super) cancel: Option<CancelToken>,
     limited: bool,
 }
 
@@ -87,7 +87,9 @@ where
         if turn.nudge {
             self.door.group().nudge();
         }
-        panics::drop_each(turn.refused.into_iter().flat_map(|done| done.results));
+        if let Some(done) = turn.refused {
+            done.discard();
+        }
     }
 
     /// Runs what waits in a batch, for a bounded time unless an item takes longer; `None` if nothing waited.
@@ -108,12 +110,10 @@ where
         let caught = panics::catch(|| {
             let state = state.get_or_insert_with(|| self.work.state());
             let mut look = 1;
-            loop {
-                while let Some(item) = chunk.pop_front() {
-                    let out = self.work.run(state, item);
-                    self.put(&mut results, out);
-                    ran += 1;
-                }
+            while let Some(item) = chunk.pop_front() {
+                let out = self.work.run(state, item);
+                self.put(&mut results, out);
+                ran += 1;
                 halted = self.is_halted();
                 if ran >= look {
                     last = now();
@@ -125,20 +125,22 @@ where
                     look = ran + (3 * ran).min(self.pace.look());
                     halted |= self.is_cancelled();
                 }
-                if halted || last - began >= PART {
+                if halted {
                     break;
                 }
-                batch.take(self.pace.chunk(), chunk);
                 if chunk.is_empty() {
-                    break;
+                    if last - began >= PART {
+                        break;
+                    }
+                    batch.take(self.pace.chunk(), chunk);
+                    takes += u32::from(!chunk.is_empty());
                 }
-                takes += 1;
             }
         });
         let end = if looked == ran { last } else { now() };
         self.pace.record(ran, (end - began).saturating_sub(looks * LOOKING + takes * TAKING));
         let end = match caught {
-            Ok(()) if !halted => return Some(Done { at, count: ran, results, end: End::Whole }),
+            Ok(()) if !halted => return Some(Done { at, count: ran, ran, results, end: End::Whole }),
             Ok(()) => End::Unrun,
             Err(payload) => {
                 // A state that a panic has passed may be half-changed.
@@ -150,7 +152,7 @@ where
         let count = rest.at + rest.items.len() - at;
         panics::drop_each(chunk.drain(..).chain(rest.items));
         let end = if matches!(end, End::Unrun) && count == ran { End::Whole } else { end };
-        Some(Done { at, count, results, end })
+        Some(Done { at, count, ran, results, end })
     }
 
     #[inline]

@@ -111,13 +111,14 @@ where
         (least, most.and_then(|most| most.checked_add(here)))
     }
 
-    /// The next result with the index of its item.
+    /// The next result with the index of its item; that of the last, where results are merged.
     #[inline]
     pub(super) fn next(&mut self) -> Option<(usize, W::Out)> {
         loop {
-            if self.inline > 0 && !self.core.is_halted() {
+            if self.inline > 0 {
                 self.inline -= 1;
-                if let Some((index, item)) = self.feed.next_inline() {
+                let next = if self.core.is_halted() { None } else { self.feed.next_inline() };
+                if let Some((index, item)) = next {
                     let state = self.state.get_or_insert_with(|| self.core.work.state());
                     return Some((index, self.core.work.run(state, item)));
                 }
@@ -135,15 +136,11 @@ where
     /// Hands all results to `sink`, run by run.
     pub(super) fn extend(&mut self, sink: &mut impl Extend<W::Out>) {
         loop {
-            if self.inline > 0 && self.core.may_be_cancelled() {
-                // One by one, looking at the token each time.
-                let Some((_, out)) = self.next() else { return };
-                sink.extend(Some(out));
-            } else if self.inline > 0 {
+            if self.inline > 0 {
                 let state = self.state.get_or_insert_with(|| self.core.work.state());
                 let work = &self.core.work;
                 let items = std::mem::take(&mut self.inline);
-                self.feed.extend_inline(items, sink, |item| work.run(state, item));
+                self.feed.extend_inline(items, self.core.cancel.as_ref(), sink, |item| work.run(state, item));
             } else if self.ready.results.len() > 0 {
                 sink.extend(self.ready.results.by_ref());
                 if self.ready.results.len() > 0 {
@@ -173,8 +170,7 @@ where
                     return false;
                 }
                 if inline {
-                    self.inline_began = Some(now());
-                    self.inline = self.pacer.items(self.feed.size_hint().0);
+                    self.begin_inline(now());
                     return true;
                 }
             }
@@ -222,15 +218,23 @@ where
             && !MODEL
     }
 
+    /// Begins a round on this thread; a short one, if it may turn out that there is no time for it.
+    fn begin_inline(&mut self, time: Instant) {
+        self.inline_began = Some(time);
+        let remaining = if self.core.cancel.is_some() { 0 } else { self.feed.size_hint().0 };
+        self.inline = self.pacer.items(remaining);
+    }
+
     /// At the end of a round on this thread: whether there is another.
     fn leave_or_go_on_inline(&mut self) -> bool {
         let Some(began) = self.inline_began else { return false };
         let time = now();
         if self.feed.may_inline() && self.pacer.goes_on(time - began, self.feed.fed) {
-            self.inline_began = Some(time);
-            self.inline = self.pacer.items(self.feed.size_hint().0);
+            self.begin_inline(time);
             return true;
         }
+        // What was known of the items is no longer true, or needs to be seen again.
+        self.core.pace.forget();
         self.inline_began = None;
         self.next = self.feed.fed;
         if let Some(state) = self.state.take() {
@@ -244,13 +248,13 @@ where
             return;
         }
         self.cancelled = true;
-        // Only a source that has more than nothing makes this an early end; one that is asked no more cannot tell.
-        self.stopped |= !self.feed.is_over();
+        // Only a source that has more than nothing makes this an early end; one that is asked no more may not be able to tell.
+        self.stopped |= self.feed.size_hint().1 != Some(0);
         self.feed.end();
         for Batch { at, items } in self.core.board.give_up() {
             let count = items.len();
             panics::drop_each(items);
-            self.arrive(Done { at, count, results: Vec::new(), end: End::Unrun });
+            self.arrive(Done { at, count, ran: 0, results: Vec::new(), end: End::Unrun });
         }
     }
 
@@ -265,9 +269,10 @@ where
                 return false;
             }
         }
-        let Some(Done { at, count, results, end }) = self.arrived.pop_front() else { return false };
+        let Some(Done { at, count, ran, results, end }) = self.arrived.pop_front() else { return false };
         self.next = at + count;
-        self.ready = Ready { results: results.into_iter(), at, from: at, count, end };
+        let first = if W::MERGES { at + ran.saturating_sub(1) } else { at };
+        self.ready = Ready { results: results.into_iter(), at: first, from: at, count, end };
         true
     }
 
@@ -319,16 +324,11 @@ impl<I: Iterator, W: Work<I::Item>> Engine<'_, I, W> {
         self.inline_began = None;
         let (fresh, done) = self.core.board.close();
         panics::drop_each(fresh.into_iter().flat_map(|batch| batch.items));
-        let ready = std::mem::replace(&mut self.ready, Ready::none());
-        panics::drop_each(ready.results);
+        let Ready { results, end, .. } = std::mem::replace(&mut self.ready, Ready::none());
+        panics::drop_each(results);
+        end.discard();
         let arrived = std::mem::take(&mut self.arrived);
-        for Done { results, end, .. } in arrived.into_iter().chain(done) {
-            panics::drop_each(results);
-            panics::drop_each(match end {
-                End::Panicked(payload) => Some(payload),
-                End::Whole | End::Unrun => None,
-            });
-        }
+        arrived.into_iter().chain(done).for_each(Done::discard);
         self.feed.abandon();
     }
 }

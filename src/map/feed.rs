@@ -4,9 +4,11 @@ use super::board::Batch;
 use super::core::Core;
 use super::engine::Weigh;
 use super::work::Work;
+use crate::cancel::CancelToken;
 use crate::panics::{self, Payload};
 use crate::sync::{Arc, now};
 use std::collections::VecDeque;
+use std::iter;
 
 /// Nanoseconds for one item above which results are looked for after each.
 const SLOW: usize = 2_000;
@@ -89,24 +91,35 @@ impl<'a, I: Iterator> Feed<'a, I> {
         Some((self.fed - 1, item))
     }
 
-    /// Extends `sink` with what `run` makes of the next `items`, as a plain loop would. A sink that leaves some ends the run.
+    /// Extends `sink` with what `run` makes of the next `items`, as a plain loop would. A sink that leaves some ends the run;
+    /// once it is cancelled, the source is not asked any more.
     #[inline]
     pub(super) fn extend_inline<R>(
         &mut self,
         items: usize,
+        cancel: Option<&CancelToken>,
         sink: &mut impl Extend<R>,
         mut run: impl FnMut(I::Item) -> R,
     ) {
         // The compiler keeps a source in registers only where nobody else can see it: that halves the time of an empty item.
         let Some(mut source) = self.source.take() else { return self.ended = true };
-        let mut taken = 0;
-        sink.extend(source.by_ref().take(items).map(|item| {
+        let (mut taken, mut cancelled) = (0, false);
+        let run = |item| {
             taken += 1;
             run(item)
-        }));
+        };
+        if let Some(cancel) = cancel {
+            let next = || {
+                cancelled = cancel.was_called();
+                if cancelled { None } else { source.next() }
+            };
+            sink.extend(iter::from_fn(next).take(items).map(run));
+        } else {
+            sink.extend(source.by_ref().take(items).map(run));
+        }
         self.source = Some(source);
         self.fed += taken;
-        self.ended = taken < items;
+        self.ended = taken < items && !cancelled;
     }
 
     /// The source is not asked any more.
@@ -256,7 +269,8 @@ impl<'a, I: Iterator> Feed<'a, I> {
             }
         };
         if let Some(budget) = &mut self.budget {
-            if self.in_flight > 0 && budget.max.checked_sub(budget.used).is_none_or(|free| weight > free) {
+            let fits = budget.used.checked_add(weight).is_some_and(|sum| sum <= budget.max);
+            if self.in_flight > 0 && !fits {
                 self.held = Some((item, weight));
                 return None;
             }

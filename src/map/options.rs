@@ -84,7 +84,8 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     ///
     /// # Default
     ///
-    /// What the threads do in about a millisecond, at least 64 and at least four for each thread, at most 4,096.
+    /// What the threads do in about a millisecond, at least 64, at least four for each thread and two fixed batches, and otherwise
+    /// at most 4,096.
     ///
     /// # Panics
     ///

@@ -91,6 +91,11 @@ impl Pace {
         self.item.store(next.max(1), Ordering::Relaxed);
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&self) {
+        self.item.store(0, Ordering::Relaxed);
+    }
+
     /// Items for one batch. While nothing is known of them it may be large: others can take part of what is not started.
     pub(super) fn batch(&self) -> usize {
         match (self.batch, self.item()) {
@@ -122,7 +127,8 @@ impl Pace {
     pub(super) fn window(&self) -> usize {
         let least = SMALLEST_WINDOW.max(4 * (self.threads + 1));
         let least = self.batch.map_or(least, |batch| least.max(batch.saturating_mul(2 * (self.threads + 1))));
-        self.item().map_or(least, |item| ((self.threads * WINDOW) / item).clamp(least, LARGEST_WINDOW.max(least)))
+        self.item()
+            .map_or(least, |item| (self.threads.saturating_mul(WINDOW) / item).clamp(least, LARGEST_WINDOW.max(least)))
     }
 
     /// Whether the calling thread had better run the items itself.

@@ -116,6 +116,15 @@ where
     }
 }
 
+/// Drops the engine unless it is forgotten: after a panic there is nothing more to come.
+struct EndedByPanic<'a, E>(&'a mut Option<E>);
+
+impl<E> Drop for EndedByPanic<'_, E> {
+    fn drop(&mut self) {
+        *self.0 = None;
+    }
+}
+
 impl<'scope, I, W> Iterator for Stream<'scope, I, W>
 where
     I: Iterator + 'scope,
@@ -129,7 +138,10 @@ where
         if let Some((source, work, door, choices)) = self.start.take() {
             self.engine = Some(Engine::new(source, work, door, choices, Rules::None));
         }
-        self.engine.as_mut()?.next().map(|(_, out)| out)
+        let engine = EndedByPanic(&mut self.engine);
+        let next = engine.0.as_mut()?.next();
+        std::mem::forget(engine);
+        next.map(|(_, out)| out)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -40,7 +40,12 @@ where
     fn next_indexed(&mut self) -> Option<(usize, W::Out)> {
         let next = self.engine.next();
         if let Some(meter) = &mut self.meter {
-            meter.note(next.is_none());
+            let done = match &next {
+                Some((index, _)) if W::MERGES => index + 1,
+                Some(_) => meter.done + 1,
+                None => meter.done,
+            };
+            meter.note(done, next.is_none());
         }
         next
     }
@@ -53,12 +58,17 @@ where
         }
     }
 
-    /// Hands everything to `sink`.
-    fn hand_to(self, sink: &mut impl Extend<W::Out>) {
-        if self.meter.is_some() {
-            self.for_each(|out| sink.extend(Some(out)));
-        } else {
-            self.engine.extend(sink);
+    /// Hands everything to `sink`, until it leaves something.
+    fn hand_to(mut self, sink: &mut impl Extend<W::Out>) {
+        if self.meter.is_none() {
+            return self.engine.extend(sink);
+        }
+        while let Some(out) = self.next() {
+            let mut one = Some(out).into_iter();
+            sink.extend(one.by_ref());
+            if one.len() > 0 {
+                return self.engine.stop();
+            }
         }
     }
 }
@@ -92,8 +102,8 @@ impl<R, F: FnMut(R)> Extend<R> for Each<F> {
 }
 
 impl Meter<'_> {
-    fn note(&mut self, ended: bool) {
-        self.done += usize::from(!ended);
+    fn note(&mut self, done: usize, ended: bool) {
+        self.done = done;
         let time = now();
         if ended || time - self.last >= INTERVAL {
             self.last = time;

@@ -11,6 +11,7 @@ mod groups;
 mod join;
 mod layering;
 mod map;
+mod map_attacked;
 mod map_cancel;
 mod map_ends;
 mod map_flow;

@@ -141,3 +141,21 @@ fn cancel_against_a_map() {
         canceller.join().unwrap();
     });
 }
+
+#[test]
+fn cancel_against_a_batch() {
+    // Whoever runs the batch may see the cancellation between its items, and the calling thread only after it has met
+    // what was left out.
+    model(2, || {
+        let pool = pool(1);
+        let token = CancelToken::new();
+        let other = token.clone();
+        let canceller = loom::thread::spawn(move || other.cancel());
+        let result = pool.map(0..2, |n| n).cancel(&token).batch(2).window(2).collect::<Vec<_>>();
+        match result {
+            Ok(all) => assert_eq!(all, [0, 1]),
+            Err(stopped) => assert!([0].starts_with(&stopped.partial)),
+        }
+        canceller.join().unwrap();
+    });
+}
