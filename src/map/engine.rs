@@ -182,8 +182,13 @@ where
             if self.deliver() {
                 return true;
             }
-            // Cheap items are not fed while others end, unless these take their time.
-            let busy = fed || self.work() || (inline && self.feed.feed(&self.core));
+            // Cheap items are not fed while others end, unless these take their time. What else there is room for is fed
+            // before this thread may be stuck in an item.
+            let busy = if inline {
+                self.work() || self.feed.feed(&self.core)
+            } else {
+                fed || self.feed.feed(&self.core) || self.work()
+            };
             if !busy && self.feed.in_flight > 0 {
                 self.park();
             }
