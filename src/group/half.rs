@@ -29,7 +29,8 @@ impl TaskGroup {
         job
     }
 
-    /// Runs this group's jobs, and no others, until `ended` says so.
+    /// Runs this group's jobs, and no others, until `ended` says so. Meanwhile the thread is inside of the host: a worker
+    /// further up waits for what it runs.
     ///
     /// It is asked under the inbox lock before parking. Whoever makes it true calls [`TaskGroup::nudge`] afterwards,
     /// which takes that lock: either it comes first and is seen, or the waiter is registered and is woken.
@@ -41,7 +42,11 @@ impl TaskGroup {
             let mut inbox = loop {
                 // The oldest first: it is the largest.
                 match self.take() {
-                    Ok(job) => self.run(job, &mut tally),
+                    Ok(job) => {
+                        self.host.inside();
+                        self.run(job, &mut tally);
+                        self.host.outside();
+                    }
                     Err(inbox) => break inbox,
                 }
             };

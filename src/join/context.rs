@@ -4,7 +4,7 @@
 use super::half::{Half, Header, promote};
 use crate::group::{Host, TaskGroup};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use crate::sync::{Arc, MODEL, Mutex, Weak, broken, local};
+use crate::sync::{Arc, MODEL, Mutex, MutexGuard, Weak, broken, local};
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
@@ -22,6 +22,8 @@ pub(crate) trait Clock: Send + Sync {
     /// A first context became busy, and nobody ticks. [`Forks::tick`] is to be called until [`Forks::rest`] says
     /// otherwise.
     fn wake(&self, forks: &Arc<Forks>);
+    /// Whether this is a forked process, in which the other threads of the pool are missing.
+    fn is_forked(&self) -> bool;
 }
 
 /// What the owner of a context shares with those who promote for it.
@@ -106,10 +108,21 @@ impl Forks {
         Arc::new(Forks { host, clock, contexts: Mutex::new(contexts) })
     }
 
-    /// Makes the calling thread the owner of a context, whose halves are queued in `home`.
-    pub(super) fn enter(self: &Arc<Self>, home: Option<Arc<TaskGroup>>) -> Entered<'_> {
+    /// Locks the contexts; `None` if a thread held the lock when this process was forked from its own, and so for ever.
+    /// The timer may, in a pool that is idle to all appearance.
+    fn lock(&self) -> Option<MutexGuard<'_, Contexts>> {
+        let free = if MODEL { None } else { self.contexts.try_lock() };
+        if free.is_none() && self.clock.is_forked() {
+            return None;
+        }
+        Some(free.unwrap_or_else(|| self.contexts.lock()))
+    }
+
+    /// Makes the calling thread the owner of a context, whose halves are queued in `home`. `None` if there can be no
+    /// context.
+    pub(super) fn enter(self: &Arc<Self>, home: Option<Arc<TaskGroup>>) -> Option<Entered<'_>> {
         let (context, wake) = {
-            let mut contexts = self.contexts.lock();
+            let mut contexts = self.lock()?;
             let wake = !mem::replace(&mut contexts.ticking, true);
             let index = contexts.idle.pop().unwrap_or(contexts.all.len());
             if index == contexts.all.len() {
@@ -138,7 +151,7 @@ impl Forks {
         if home.is_some() {
             *entered.context().home.lock() = home;
         }
-        entered
+        Some(entered)
     }
 
     /// Lets every context that is older than a tick promote a half. Returns whether any is busy.
@@ -345,5 +358,87 @@ impl Place {
             here.frontier.set(before);
         }
         half
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+    use crate::group::Tally;
+    use crate::join::fork;
+    use crate::panics;
+
+    /// A pool without threads.
+    struct Nobody;
+
+    impl Host for Nobody {
+        fn post(&self, _: Arc<TaskGroup>) {}
+        fn size(&self) -> usize {
+            0
+        }
+        fn is_closed(&self) -> bool {
+            false
+        }
+        fn count(&self, _: &Tally) {}
+        fn enter(&self) {}
+        fn leave(&self) -> bool {
+            false
+        }
+        fn quiet(&self) {}
+        fn register(&self, _: &Arc<TaskGroup>) {}
+        fn withdraw(&self, _: &Arc<TaskGroup>) {}
+        fn inside(&self) {}
+        fn outside(&self) {}
+    }
+
+    impl Clock for Nobody {
+        fn wake(&self, _: &Arc<Forks>) {}
+        fn is_forked(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn d5_a_lock_that_the_timer_held_when_the_process_was_forked_is_not_waited_for() {
+        let forks = Forks::new(Arc::new(Nobody), Arc::new(Nobody));
+        let held = forks.contexts.lock();
+        assert_eq!(fork(&forks, || false, || fork(&forks, || false, || 1, || 2), || 3), ((1, 2), 3));
+        drop(held);
+        assert_eq!(fork(&forks, || false, || 1, || 2), (1, 2));
+    }
+
+    /// What happens if a beat is answered while the timer has taken every exposed node: there is nothing to promote, and
+    /// in particular nothing that is gone.
+    fn answer_a_beat(live: usize) {
+        HERE.with(|here| {
+            let context = here.context();
+            let taken: Vec<_> = std::iter::from_fn(|| context.take_exposed()).collect();
+            assert_eq!((taken.len(), here.exposed.get()), (live, live));
+            here.promote();
+            assert!(context.home.lock().is_none(), "something was promoted");
+            for (slot, node) in context.exposed.iter().zip(taken) {
+                slot.store(node.cast_mut(), Ordering::Release);
+            }
+        });
+    }
+
+    #[test]
+    fn a_beat_follows_no_node_that_is_gone() {
+        let forks = Forks::new(Arc::new(Nobody), Arc::new(Nobody));
+        // The last exposed node and a private one come and go, below two that stay.
+        let third = |unwinds: bool| {
+            let left = || {
+                fork(&forks, || false, || (), || ());
+                if unwinds {
+                    panics::resume(Box::new(()));
+                }
+            };
+            let result = panics::catch(|| fork(&forks, || false, left, || answer_a_beat(LEVELS - 1)));
+            assert_eq!(result.is_err(), unwinds);
+            answer_a_beat(LEVELS - 1);
+        };
+        let second = || fork(&forks, || false, || [false, true, false].map(third), || ());
+        fork(&forks, || false, second, || answer_a_beat(0));
+        assert!(HERE.with(|here| here.pool.get().is_null()));
     }
 }

@@ -178,7 +178,7 @@ where
     if serial() {
         return serially(a, b);
     }
-    let entered = forks.enter(None);
+    let Some(entered) = forks.enter(None) else { return serially(a, b) };
     // Caught, so that the context is left by a thread that does not unwind.
     let result = panics::catch(|| HERE.with(|here| fork_exposed(here, a, b)));
     drop(entered);

@@ -8,8 +8,10 @@ impl Pool {
     ///
     /// Made for recursion: fork wherever there are two halves, however small. `a` runs on the calling thread. `b` runs
     /// there too, after `a`, unless it was promoted to a task meanwhile. That happens to the oldest waiting half about
-    /// every 100 microseconds, so what is given away is as large as possible. Halves that do not fork again are given
-    /// away too: within about 200 microseconds, if a worker is free.
+    /// every 100 microseconds, so what is given away is as large as possible. In the outermost three levels of forks (of
+    /// a call, and again of each half that was given away) that happens even if `a` does not fork again: within about
+    /// 200 microseconds, if a worker is free. Further down `b` is given away only at a later fork inside of `a`, so
+    /// halves there must not wait for each other.
     ///
     /// # Cost
     ///

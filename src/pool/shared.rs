@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// Notified, with the roster's lock, when a worker leaves.
     pub(super) left: Condvar,
     totals: Totals,
-    /// Threads that are not workers but run detached tasks, because they wait for a handle.
+    /// Threads that may not be workers but run tasks on which workers wait, because they wait for a handle or a half.
     inside: Mutex<Vec<thread::ThreadId>>,
     /// Every group of this pool that may still exist.
     groups: Mutex<Vec<Weak<TaskGroup>>>,

@@ -62,9 +62,13 @@ impl Timer {
 }
 
 impl Clock for Timer {
+    fn is_forked(&self) -> bool {
+        self.shared.is_forked()
+    }
+
     fn wake(&self, forks: &Arc<Forks>) {
         // In a forked process there is nobody to promote for.
-        if MODEL || self.shared.is_forked() {
+        if MODEL || self.is_forked() {
             return;
         }
         let mut state = self.bell.state.lock();

@@ -23,6 +23,10 @@ impl<T> Mutex<T> {
         MutexGuard { guard: Some(unpoisoned(self.0.lock())) }
     }
 
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok().map(|guard| MutexGuard { guard: Some(guard) })
+    }
+
     pub(crate) fn into_inner(self) -> T {
         unpoisoned(self.0.into_inner())
     }

@@ -9,6 +9,7 @@ mod ending;
 mod found;
 mod groups;
 mod join;
+mod join_attacked;
 mod layering;
 mod map;
 mod map_attacked;

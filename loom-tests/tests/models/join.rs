@@ -114,3 +114,47 @@ fn a_worker_forks_in_a_pool_of_one() {
         pool.wait_idle().unwrap();
     });
 }
+
+#[test]
+fn a_tick_against_the_end_of_a_context_and_the_next_stay_in_it() {
+    // The tick may have found the context busy in one stay and come to it in the next.
+    model(3, || {
+        let pool = Arc::new(pool(1));
+        fanpool::model::promote_on_ticks_only(&pool);
+        let ticked = pool.clone();
+        let ticker = loom::thread::spawn(move || fanpool::model::tick(&ticked));
+        let value = Shared::new();
+        for stay in 1..=2 {
+            let half = value.clone();
+            pool.join(|| (), move || half.add());
+            assert_eq!(value.get(), stay);
+        }
+        ticker.join().unwrap();
+    });
+}
+
+#[test]
+fn two_ticks_against_an_owner_that_forks_below() {
+    // The first may take the exposed node, so that the second tells the owner to promote a private one. Either may be
+    // gone by then.
+    model(3, || {
+        let pool = Arc::new(pool(1));
+        fanpool::model::promote_on_ticks_only(&pool);
+        let ticked = pool.clone();
+        let ticker = loom::thread::spawn(move || {
+            fanpool::model::tick(&ticked);
+            fanpool::model::tick(&ticked);
+        });
+        let (value, apart) = (Shared::new(), Shared::new());
+        let (first, second, half) = (value.clone(), value.clone(), apart.clone());
+        let left = || {
+            pool.join(|| (), move || first.add());
+            assert_eq!(value.get(), 1);
+            pool.join(|| (), move || second.add());
+            assert_eq!(value.get(), 2);
+        };
+        pool.join(left, move || half.add());
+        assert_eq!(apart.get(), 1);
+        ticker.join().unwrap();
+    });
+}
