@@ -22,6 +22,9 @@ pub(super) enum Place<'env> {
 /// `W` and `E` follow from how it was made: what is done with each item, and whether the run can be
 /// [stopped](Stoppable).
 ///
+/// Items and results pass by value over the stacks of the calling thread and of workers: box what is larger than some 100 KiB.
+/// An item must not wait for a later one: items that take next to no time are run by the calling thread, in turn.
+///
 /// # Examples
 ///
 /// ```

@@ -7,18 +7,18 @@ use crate::sync::estimate::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Work that one batch should hold. Handing one over and back costs about a microsecond.
-const BATCH: usize = 25_000;
+const BATCH: usize = 50_000;
 /// Work that may be taken at once, after this many items.
 const CHUNK: usize = 250;
 const LARGEST_CHUNK: usize = 8;
 const MANY: usize = 4096;
 /// Time after which results of a batch are handed over though it has not ended.
-pub(super) const PART: Duration = Duration::from_micros(50);
+pub(super) const PART: Duration = Duration::from_micros(100);
 /// What a look at the clock and taking a chunk cost themselves, which is not counted as work.
 pub(super) const LOOKING: Duration = Duration::from_nanos(17);
 pub(super) const TAKING: Duration = Duration::from_nanos(15);
 /// Work between two looks at the clock.
-const LOOK: usize = 4_000;
+const LOOK: usize = 10_000;
 /// Memory that the items and results of one batch may take: what they travel through is the cache of a core.
 const BYTES: usize = 128 << 10;
 /// Time after which a job makes room for others between two batches.
@@ -30,7 +30,7 @@ const WINDOW: usize = 1_000_000;
 const CHEAP: usize = 25;
 const BYTES_A_NANO: usize = 8;
 
-const LARGEST_BATCH: usize = 1024;
+const LARGEST_BATCH: usize = 512;
 const SMALLEST_WINDOW: usize = 64;
 const LARGEST_WINDOW: usize = 4096;
 
