@@ -56,7 +56,7 @@ impl Rivals {
                 }),
             ),
         ];
-        if items <= 200_000 || rounds <= 7 {
+        if items <= 200_000 || rounds <= 21 {
             rows.push((
                 "pariter",
                 Box::new(move || {
@@ -197,10 +197,10 @@ fn main() {
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let rivals = Rivals::new(2);
     if wanted("empty") {
-        rivals.numbers("ordered, 2,000,000 items, empty work", 2_000_000, 7, black_box);
+        rivals.numbers("ordered, 2,000,000 items, empty work", 2_000_000, 21, black_box);
     }
     if wanted("65") {
-        rivals.numbers("ordered, 1,000,000 items of 65 ns", 1_000_000, 7, |n| {
+        rivals.numbers("ordered, 1,000,000 items of 65 ns", 1_000_000, 21, |n| {
             work(65);
             n
         });
