@@ -8,7 +8,7 @@
 //!   there what is done, and delivers it. It alone knows the window, the budget and the order, so none of that needs a lock.
 //! * *Workers* (`core`) come with a job, take a batch from the board, run it, and bring the results back. A job stays queued as
 //!   long as an item waits, so every idle worker of the pool comes.
-//! * The *pace* (`pace`) says how many items make a batch: about 25 µs of work, so that the board costs little, and one item
+//! * The *pace* (`pace`) says how many items make a batch: about 50 µs of work, so that the board costs little, and one item
 //!   where an item takes longer. It is a guess, so what a thread has not started of its batch stays within reach of others: one
 //!   that finds no batch takes over half of what is left of one that runs. No item waits behind a slow one while a thread has
 //!   nothing to do.

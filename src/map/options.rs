@@ -135,7 +135,7 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     ///
     /// # Default
     ///
-    /// As many as take about 25 µs, at least one, at most 1,024 and 128 KiB.
+    /// As many as take about 50 µs, at least one, at most 512 and 128 KiB.
     ///
     /// # Panics
     ///

@@ -20,6 +20,9 @@ impl Pool {
     /// first item surfaces, after everything before it was delivered and nothing after it. (Later items may have been
     /// *started*, at most a window of them.)
     ///
+    /// A source may block. One that does not know its length (its [`size_hint`](Iterator::size_hint) is not exact) is asked for the next
+    /// item only when every one before is within reach of the workers; one that does is asked for up to 512 at a time.
+    ///
     /// # Cost
     ///
     /// About 20 ns an item, shared by the threads; items cheaper than that are run by the calling thread alone, at about the cost
