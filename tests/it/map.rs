@@ -232,6 +232,12 @@ fn e1_a_source_that_has_ended_is_not_asked_again() {
             as_serial(&pools, source, collatz);
             for pool in &pools {
                 assert_eq!(pool.map(source(), |n| n).weigh(|_| 1, 7).count(), 300);
+                // So cheap that the calling thread may run all of it.
+                for _ in 0..20 {
+                    assert_eq!(pool.map(source(), |n| n).count(), 300);
+                    assert_eq!(pool.map(source(), |n| n).fold(0, |count, _| count + 1), 300);
+                    assert_eq!(pool.map(source(), |n| n).unordered().count(), 300);
+                }
                 pool.scope(|s| {
                     let mut stream = s.stream(source(), |n| n);
                     assert_eq!(stream.by_ref().count(), 300);

@@ -45,8 +45,7 @@ fn a_map_is_cancelled_from_anywhere() {
                     }
                     n
                 };
-                let kept = is_prefix(pool.map(0.., f).window(window).cancel(&token).collect(), StopReason::Cancelled);
-                assert!(kept <= 101 + window);
+                is_prefix(pool.map(0.., f).window(window).cancel(&token).collect(), StopReason::Cancelled);
                 // What is reduced in the workers is the start of all, too.
                 let token = CancelToken::new();
                 let f = |n| {
@@ -107,7 +106,7 @@ fn what_a_cancelled_map_had_taken_is_dropped_once() {
         for (workers, ordered) in [(1, true), (4, true), (1, false), (4, false)] {
             for at in [0, 1, 70, 1000] {
                 let (pool, ledger, token) = (pool(workers), Ledger::default(), CancelToken::new());
-                let map = pool.map(ledger.source(2000), |item| {
+                let map = pool.map(ledger.source(usize::MAX), |item| {
                     if item.0 == at {
                         token.cancel();
                     }
@@ -119,6 +118,35 @@ fn what_a_cancelled_map_had_taken_is_dropped_once() {
                 assert!(stopped.partial <= ledger.made.load(Ordering::SeqCst));
                 ledger.settled(pool);
             }
+        }
+    });
+}
+
+// FAILS: where the calling thread learns of the cancellation from a batch that a worker broke off, it gives up nothing and
+// spins for ever on what waits.
+#[test]
+fn a_map_out_of_order_that_a_worker_finds_cancelled_ends() {
+    within(|| {
+        let pool = pool(1);
+        for _ in 0..200 {
+            let (token, cancelled) = (CancelToken::new(), Latch::new(1));
+            // The worker comes when whole batches wait, and cancels within the first of them.
+            pool.pause();
+            let source = (0..1000).filter(|n| {
+                if *n == 25 {
+                    pool.resume();
+                    cancelled.wait();
+                }
+                true
+            });
+            let f = |n: usize| {
+                if n == 0 {
+                    token.cancel();
+                    cancelled.count_down();
+                }
+            };
+            let stopped = pool.map(source, f).batch(10).unordered().cancel(&token).count();
+            assert_eq!(stopped.unwrap_err().reason, StopReason::Cancelled);
         }
     });
 }
