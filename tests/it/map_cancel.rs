@@ -122,7 +122,6 @@ fn what_a_cancelled_map_had_taken_is_dropped_once() {
     });
 }
 
-// FAILS: where the calling thread learns of the cancellation from a batch that a worker broke off, it gives up nothing and
 // spins for ever on what waits.
 #[test]
 fn a_map_out_of_order_that_a_worker_finds_cancelled_ends() {
