@@ -30,6 +30,8 @@ half_read_early            join::a_tick_against_the_owner_leaving_its_left_half
 map_done_wakes_nobody      map::a_result_is_delivered_while_its_worker_goes_on
 map_parks_unmarked         map::a_result_is_delivered_while_its_worker_goes_on
 map_turn_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
+map_feed_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
+map_takes_over_none        map::what_stands_behind_a_running_item_is_taken_from_its_batch
 "
 
 missed=0

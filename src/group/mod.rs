@@ -63,7 +63,7 @@ mod half;
 mod helper;
 mod wait;
 
-pub(crate) use wait::{Awaited, Entered, Progress};
+pub(crate) use wait::{Awaited, Progress};
 
 use crate::cancel::CancelToken;
 use crate::job::{Call, Job, Verdict};

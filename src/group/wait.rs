@@ -31,10 +31,10 @@ pub(crate) trait Awaited {
     fn run_claimed(&self) -> Verdict;
 }
 
-/// How a thread may run work of a group outside of its queue.
+/// How a thread may run work of a limited group outside of its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
-    /// Without a place: the group has no limit, or the thread is suspended in a task that has one.
+    /// Without a place: the thread is suspended in a task that has one.
     Free,
     Place,
 }
@@ -264,11 +264,8 @@ impl TaskGroup {
         }
     }
 
-    /// Takes a place for work of this group that the calling thread has at hand, if one is needed and free.
+    /// Takes a place for work of this limited group that the calling thread has at hand, if one is needed and free.
     pub(crate) fn enter(&self) -> Option<Entered> {
-        if !self.is_limited() {
-            return Some(Entered::Free);
-        }
         let mut inbox = self.inbox.lock();
         if inbox.insiders.contains(&thread::id()) {
             return Some(Entered::Free);

@@ -96,8 +96,8 @@ impl<T> Drop for Quiet<T> {
     }
 }
 
-#[inline]
 /// `(a(), b())`, with what panics drop dropped quietly.
+#[inline]
 pub(crate) fn serially<RA, RB>(a: impl FnOnce() -> RA, b: impl FnOnce() -> RB) -> (RA, RB) {
     let b = Quiet::new(b);
     let a = Quiet::new(a());

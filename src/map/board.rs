@@ -197,7 +197,10 @@ impl<T, R> State<T, R> {
             self.shut();
         }
         let Some(mut oldest) = self.fresh.pop_front() else {
-            return self.running.iter().find_map(|running| running.steal());
+            return self
+                .running
+                .iter()
+                .find_map(|running| if broken!("map_takes_over_none") { None } else { running.steal() });
         };
         // What would be left must be worth it.
         if oldest.items.len() > size.saturating_add(size / 2) {
@@ -234,7 +237,7 @@ impl<T, R> Board<T, R> {
         let mut state = self.state.lock();
         state.shut();
         state.fresh.push_back(batch);
-        state.queue()
+        state.queue() && !broken!("map_feed_queues_none")
     }
 
     /// Adds one item, with the index `at`, behind all batches; of such items `full` make a batch. Returns whether to push

@@ -5,7 +5,6 @@ use super::core::{Core, Rules};
 use super::feed::Feed;
 use super::pace::{Inline, Pace};
 use super::work::Work;
-use crate::group::Entered;
 use crate::panics;
 use crate::scope::Door;
 use crate::sync::{Arc, MODEL, now};
@@ -226,7 +225,7 @@ where
     /// Begins a round on this thread; a short one, if it may turn out that there is no time for it.
     fn begin_inline(&mut self, time: Instant) {
         self.inline_began = Some(time);
-        let remaining = if self.core.cancel.is_some() { 0 } else { self.feed.size_hint().0 };
+        let remaining = if self.core.may_be_cancelled() { 0 } else { self.feed.size_hint().0 };
         self.inline = self.pacer.items(remaining);
     }
 
@@ -298,9 +297,7 @@ where
         let group = self.core.door.group();
         let Some(entered) = group.enter() else { return false };
         let batches = self.core.run(false);
-        if entered == Entered::Place {
-            group.exit(entered);
-        }
+        group.exit(entered);
         batches > 0
     }
 

@@ -208,37 +208,43 @@ impl<'a, I: Iterator> Feed<'a, I> {
         self.in_flight <= self.window.unwrap_or_else(|| core.pace.window()) / 2
     }
 
-    /// The first items, while it is not known how long the source takes.
-    fn fill_first(&mut self, size: usize) -> Vec<I::Item> {
-        let began = now();
-        let mut items = self.fill(1);
-        while !items.is_empty() && items.len() < size && (now() - began).as_nanos() < SLOW as u128 {
-            let more = self.fill(items.len().min(size - items.len()));
-            if more.is_empty() {
-                break;
-            }
-            items.extend(more);
-        }
-        items
-    }
-
     /// The next items.
     fn fill(&mut self, size: usize) -> Vec<I::Item> {
         let mut items = Vec::with_capacity(size);
-        if self.budget.is_none() {
-            let source = self.source.as_mut().filter(|_| !self.ended);
-            let filled = panics::catch(|| source.map(|source| items.extend(source.take(size))));
+        self.fill_up(&mut items, size);
+        items
+    }
+
+    /// The first items, while it is not known how long the source takes.
+    fn fill_first(&mut self, size: usize) -> Vec<I::Item> {
+        let (mut items, began) = (Vec::with_capacity(size.min(64)), now());
+        let mut goal = 1;
+        loop {
+            self.fill_up(&mut items, goal);
+            let late = (now() - began).as_nanos() >= SLOW as u128;
+            if items.len() < goal || goal == size || late {
+                return items;
+            }
+            goal = (2 * goal).min(size);
+        }
+    }
+
+    /// Takes items until there are `size`, if there are.
+    fn fill_up(&mut self, items: &mut Vec<I::Item>, size: usize) {
+        if self.budget.is_none() && !self.ended {
+            let (before, missing) = (items.len(), size - items.len());
+            let source = self.source.as_mut();
+            let filled = panics::catch(|| source.map(|source| items.extend(source.take(missing))));
             self.panic = filled.err();
             self.ended = items.len() < size;
-            self.fed += items.len();
-            self.in_flight += items.len();
-            return items;
+            self.fed += items.len() - before;
+            self.in_flight += items.len() - before;
+            return;
         }
         while items.len() < size {
             let Some(item) = self.pull() else { break };
             items.push(item);
         }
-        items
     }
 
     /// The next item, if the budget has room for it. A panic of the source counts as its end; what came before is

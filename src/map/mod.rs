@@ -38,6 +38,7 @@ mod engine;
 mod feed;
 mod options;
 mod pace;
+mod results;
 mod stream;
 mod terminals;
 mod verbs;

@@ -1,137 +1,16 @@
 //! What can be done with the results.
 
 use super::core::Rules;
-use super::engine::{Engine, Progress};
+use super::engine::Engine;
 use super::options::{Ending, Map, Place, StopReason};
+use super::results::{Each, Meter, Results};
 use super::work::{Reduced, Work};
 use crate::cancel::CancelToken;
 use crate::group::{Options, TaskGroup};
 use crate::panics;
 use crate::pool::Priority;
 use crate::scope::{self, Scope};
-use crate::sync::now;
 use std::iter;
-use std::time::{Duration, Instant};
-
-/// Between two calls of the progress report.
-const INTERVAL: Duration = Duration::from_millis(100);
-
-/// The results of a run in the order in which they are delivered.
-struct Results<'run, 'scope, 'env: 'scope, I: Iterator, W: Work<I::Item>> {
-    engine: &'run mut Engine<'scope, I, W>,
-    meter: Option<Meter<'env>>,
-}
-
-struct Meter<'a> {
-    report: Progress<'a>,
-    done: usize,
-    total: Option<usize>,
-    last: Instant,
-}
-
-impl<'env, I, W> Results<'_, '_, 'env, I, W>
-where
-    I: Iterator + 'env,
-    I::Item: Send + 'env,
-    W: Work<I::Item> + 'env,
-    W::Out: 'env,
-{
-    #[inline]
-    fn next_indexed(&mut self) -> Option<(usize, W::Out)> {
-        let next = self.engine.next();
-        if let Some(meter) = &mut self.meter {
-            let done = match &next {
-                Some((index, _)) if W::MERGES => index + 1,
-                Some(_) => meter.done + 1,
-                None => meter.done,
-            };
-            meter.note(done, next.is_none());
-        }
-        next
-    }
-
-    /// Hands everything to `sink`, which may reserve room for all of it when it sees the first.
-    fn fill(mut self, sink: &mut impl Extend<W::Out>) {
-        if let Some(first) = self.next() {
-            sink.extend(Announced { first: Some(first), follow: self.size_hint().0 });
-            self.hand_to(sink);
-        }
-    }
-
-    /// Hands everything to `sink`, until it leaves something.
-    fn hand_to(mut self, sink: &mut impl Extend<W::Out>) {
-        if self.meter.is_none() {
-            return self.engine.extend(sink);
-        }
-        while let Some(out) = self.next() {
-            let mut one = Some(out).into_iter();
-            sink.extend(one.by_ref());
-            if one.len() > 0 {
-                return self.engine.stop();
-            }
-        }
-    }
-}
-
-/// The first result, with a hint that also counts those which the collection gets in later calls.
-struct Announced<R> {
-    first: Option<R>,
-    follow: usize,
-}
-
-impl<R> Iterator for Announced<R> {
-    type Item = R;
-
-    fn next(&mut self) -> Option<R> {
-        self.first.take()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.follow.saturating_add(1), None)
-    }
-}
-
-/// Extends nothing: calls a function.
-struct Each<F>(F);
-
-impl<R, F: FnMut(R)> Extend<R> for Each<F> {
-    #[inline]
-    fn extend<I: IntoIterator<Item = R>>(&mut self, items: I) {
-        items.into_iter().for_each(&mut self.0);
-    }
-}
-
-impl Meter<'_> {
-    fn note(&mut self, done: usize, ended: bool) {
-        self.done = done;
-        let time = now();
-        if ended || time - self.last >= INTERVAL {
-            self.last = time;
-            (self.report)(self.done, self.total);
-        }
-    }
-}
-
-impl<'env, I, W> Iterator for Results<'_, '_, 'env, I, W>
-where
-    I: Iterator + 'env,
-    I::Item: Send + 'env,
-    W: Work<I::Item> + 'env,
-    W::Out: 'env,
-{
-    type Item = W::Out;
-
-    #[inline]
-    fn next(&mut self) -> Option<W::Out> {
-        self.next_indexed().map(|(_, out)| out)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let (least, most) = self.engine.size_hint();
-        // Collections reserve what they are told. A source that tells nonsense must not make them fail.
-        (least.min((64 << 20) / size_of::<W::Out>().max(1)), most)
-    }
-}
 
 impl<'env, I, W, E> Map<'env, I, W, E>
 where
@@ -149,7 +28,7 @@ where
             (least, Some(most)) if least == most => Some(most),
             _ => None,
         };
-        let meter = choices.progress.take().map(|report| Meter { report, done: 0, total, last: now() });
+        let meter = choices.progress.take().map(|report| Meter::new(report, total));
         let result = place.scope(group, move |s: &Scope<'_, 'env>| {
             let mut engine = Engine::new(source, work, s.door(), choices, Rules::Own);
             let value = body(Results { engine: &mut engine, meter });

@@ -34,30 +34,40 @@ fn outside() -> bool {
     fanpool::current_worker().is_none()
 }
 
+/// Tells when it is dropped.
+struct Flagged<'a>(Option<&'a AtomicBool>);
+
+impl Drop for Flagged<'_> {
+    fn drop(&mut self) {
+        if let Some(flag) = self.0 {
+            flag.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
 #[test]
 fn a_payload_that_nobody_wants_does_not_replace_the_error() {
     within(|| {
         let pool = pool(1);
-        let (first, second) = (AtomicBool::new(false), AtomicBool::new(false));
-        // The worker panics after the calling thread has met the error.
-        let run = |n: usize| {
+        let (begun, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        // The worker panics after the calling thread has met the error and dropped the third item, which is done when nobody
+        // wants results any more.
+        let run = |_: Flagged<'_>| {
             if outside() {
-                wait_for(&first);
+                wait_for(&begun);
                 return Err("the error");
             }
-            first.store(true, Ordering::SeqCst);
-            wait_for(&second);
-            sleep(MOMENT);
-            if n > 0 { quiet_panic(Grenade) } else { Ok(()) }
+            begun.store(true, Ordering::SeqCst);
+            wait_for(&closed);
+            quiet_panic(Grenade)
         };
         for _ in 0..4 {
-            let ended = pool.map([0, 1], run).batch(1).unordered().window(2).try_for_each(|result| {
-                second.store(true, Ordering::SeqCst);
-                result
-            });
+            let items = [Flagged(None), Flagged(None), Flagged(Some(&closed))];
+            let ended =
+                pool.map(items, run).batch(1).unordered().window(3).try_for_each(|result: Result<(), _>| result);
             assert_eq!(ended, Err("the error"));
-            first.store(false, Ordering::SeqCst);
-            second.store(false, Ordering::SeqCst);
+            begun.store(false, Ordering::SeqCst);
+            closed.store(false, Ordering::SeqCst);
         }
     });
 }
@@ -85,13 +95,16 @@ fn a_cancellation_that_a_worker_sees_first_is_told() {
         for ordered in [true, false] {
             let pool = pool(1);
             let (token, cancelled) = (CancelToken::new(), AtomicBool::new(false));
-            // The worker cancels, and brings back what it has not run, while the calling thread is in the source.
+            // The worker cancels, and brings back what it has not run, while the calling thread is in the source. The worker runs
+            // another task once it has done so.
             pool.pause();
             let source = (0..10).filter(|n| {
                 if *n == 9 {
                     pool.resume();
                     wait_for(&cancelled);
-                    sleep(MOMENT);
+                    let (free, was_freed) = std::sync::mpsc::channel();
+                    pool.spawn(move || free.send(()).unwrap()).unwrap();
+                    was_freed.recv().unwrap();
                 }
                 true
             });
@@ -158,6 +171,7 @@ fn items_that_turn_slow_are_shared_again() {
         let (elsewhere, slow) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let run = |(n, bulk): (usize, Bulky)| {
             if n >= 50_000 {
+                // This is the work: nobody is waited for.
                 sleep(Duration::from_millis(2));
                 slow.fetch_add(1, Ordering::Relaxed);
                 elsewhere.fetch_add(usize::from(!outside()), Ordering::Relaxed);
@@ -192,6 +206,7 @@ fn a_batch_ends_with_the_item_at_hand() {
         assert_eq!((stopped.partial, *ran.get_mut()), (vec![0], 1));
 
         let slow = |n: usize| {
+            // As above. At most three can begin before the deadline.
             sleep(MOMENT);
             n
         };

@@ -118,6 +118,18 @@ fn a_panic_is_met_in_its_place() {
 }
 
 #[test]
+fn a_panic_of_the_source_is_met_after_what_came_before() {
+    model(2, || {
+        let pool = pool(1);
+        let mut seen = 0;
+        let source = (0..8).map(|n| if n == 5 { std::panic::resume_unwind(Box::new(n)) } else { n });
+        let map = std::panic::AssertUnwindSafe(|| pool.map(source, |n| n).window(8).for_each(|_| seen += 1));
+        let payload = std::panic::catch_unwind(map).unwrap_err();
+        assert_eq!((seen, *payload.downcast::<i32>().unwrap()), (5, 5));
+    });
+}
+
+#[test]
 fn a_map_in_a_map_on_one_worker() {
     model(2, || {
         let pool = pool(1);
