@@ -123,7 +123,7 @@ fn a_panic_of_the_source_is_met_after_what_came_before() {
         let pool = pool(1);
         let mut seen = 0;
         let source = (0..8).map(|n| if n == 5 { std::panic::resume_unwind(Box::new(n)) } else { n });
-        let map = std::panic::AssertUnwindSafe(|| pool.map(source, |n| n).window(8).for_each(|_| seen += 1));
+        let map = std::panic::AssertUnwindSafe(|| pool.map(source, |n| n).window(64).for_each(|_| seen += 1));
         let payload = std::panic::catch_unwind(map).unwrap_err();
         assert_eq!((seen, *payload.downcast::<i32>().unwrap()), (5, 5));
     });
