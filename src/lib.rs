@@ -4,6 +4,7 @@
 
 mod cancel;
 mod error;
+mod fan;
 mod group;
 mod handle;
 mod job;
@@ -20,7 +21,11 @@ mod try_scope;
 pub mod model;
 
 pub use cancel::CancelToken;
-pub use error::{BuildError, Failures, JoinError, Refused, RefusedReason, ResizeError, TaskPanicked, WouldDeadlock};
+pub use error::{
+    BuildError, Failures, JoinError, RecvError, Refused, RefusedReason, ResizeError, SendError, SendReason, TaskError,
+    TaskPanicked, WouldDeadlock,
+};
+pub use fan::{Alone, Control, FanOut, FanOutBuilder, Help, Input, Outcome, Output, Route, ServiceCounts, Within};
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use pool::{

@@ -29,6 +29,13 @@ pub enum BuildError {
         /// What it may be.
         allowed: RangeInclusive<usize>,
     },
+    /// Two options contradict each other.
+    Conflict {
+        /// The option's name.
+        option: &'static str,
+        /// The option that excludes it.
+        with: &'static str,
+    },
     /// The thread name holds a NUL byte, which the operating system cannot take.
     Name {
         /// Where in the name it stands.
@@ -65,6 +72,7 @@ impl fmt::Display for BuildError {
             BuildError::OutOfRange { option, value, allowed } => {
                 write!(f, "{option} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
             }
+            BuildError::Conflict { option, with } => write!(f, "{option} cannot be combined with this {with}"),
             BuildError::Name { nul } => write!(f, "the thread name holds a NUL byte at {nul}"),
             BuildError::Thread { wanted, started, source } => {
                 write!(f, "the operating system gave {started} of {wanted} threads: {source}")

@@ -1,8 +1,10 @@
 //! Every error of the crate. A refused value always comes back.
 
 mod build;
+mod service;
 
 pub use build::{BuildError, ResizeError};
+pub use service::{RecvError, SendError, SendReason, TaskError};
 
 use crate::panics::{self, Payload};
 use crate::sync::Mutex;
@@ -21,7 +23,10 @@ use std::fmt;
 /// let JoinError::Panicked(panicked) = error else { unreachable!() };
 /// assert_eq!(panicked.into_payload().downcast_ref(), Some(&7_i32));
 /// ```
-pub struct TaskPanicked {
+pub struct TaskPanicked(Box<Panicked>);
+
+/// Boxed, so that results which hold a panic in the rarest case are small.
+struct Panicked {
     message: String,
     // The mutex only makes a payload, which is `Send`, `Sync` as well.
     payload: Mutex<Payload>,
@@ -29,7 +34,7 @@ pub struct TaskPanicked {
 
 impl TaskPanicked {
     pub(crate) fn new(payload: Payload) -> TaskPanicked {
-        TaskPanicked { message: panics::message(&payload), payload: Mutex::new(payload) }
+        TaskPanicked(Box::new(Panicked { message: panics::message(&payload), payload: Mutex::new(payload) }))
     }
 
     /// The text given to `panic!`, or a stand-in for a payload of another type.
@@ -45,7 +50,7 @@ impl TaskPanicked {
     /// ```
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What was thrown, for [`std::panic::resume_unwind`] or a downcast.
@@ -61,19 +66,19 @@ impl TaskPanicked {
     /// ```
     #[must_use]
     pub fn into_payload(self) -> Box<dyn std::any::Any + Send> {
-        self.payload.into_inner()
+        self.0.payload.into_inner()
     }
 }
 
 impl fmt::Debug for TaskPanicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TaskPanicked").field(&self.message).finish()
+        f.debug_tuple("TaskPanicked").field(&self.0.message).finish()
     }
 }
 
 impl fmt::Display for TaskPanicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the task panicked: {}", self.message)
+        write!(f, "the task panicked: {}", self.0.message)
     }
 }
 

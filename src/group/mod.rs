@@ -97,6 +97,10 @@ pub(crate) trait Host: Send + Sync {
     fn inside(&self);
     /// The calling thread has returned from them.
     fn outside(&self);
+    /// Whether the calling thread must not wait for the workers.
+    fn is_inside(&self) -> bool;
+    /// The index of the worker that the calling thread is.
+    fn worker(&self) -> Option<usize>;
 }
 
 /// How a group differs from the default.

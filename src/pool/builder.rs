@@ -49,6 +49,12 @@ pub enum Workers {
     Mixed,
 }
 
+impl From<usize> for Workers {
+    fn from(workers: usize) -> Workers {
+        Workers::Fixed(workers)
+    }
+}
+
 impl Workers {
     fn count(self) -> usize {
         let cpus = || num_cpus::get().max(1);

@@ -1,6 +1,6 @@
 //! What users do to a running pool, and ask of it.
 
-use super::{Counts, Pool, worker};
+use super::{Counts, Pool};
 use crate::error::{ResizeError, WouldDeadlock};
 use crate::group::Host;
 use crate::sync::atomic::Ordering;
@@ -53,13 +53,7 @@ impl Pool {
     /// # Ok::<(), fanpool::ResizeError>(())
     /// ```
     pub fn resize(&self, workers: usize) -> Result<(), ResizeError> {
-        if self.shared.config.sharded {
-            return Err(ResizeError::Sharded);
-        }
-        if self.is_closed() {
-            return Err(ResizeError::Closed);
-        }
-        self.shared.resize(workers)
+        if self.is_closed() { Err(ResizeError::Closed) } else { self.resizer().resize(workers) }
     }
 
     /// Refuses new detached tasks from now on; those accepted still run. Scopes work as before. Idempotent.
@@ -181,6 +175,6 @@ impl Pool {
     /// ```
     #[must_use]
     pub fn current_worker(&self) -> Option<usize> {
-        worker::current().filter(|(pool, _)| *pool == self.shared.id).map(|(_, index)| index)
+        Host::worker(&*self.shared)
     }
 }

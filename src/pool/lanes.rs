@@ -12,14 +12,17 @@ use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{Arc, Mutex};
 use std::collections::VecDeque;
 
-pub(super) const HIGH: usize = 0;
-pub(super) const NORMAL: usize = 1;
-pub(super) const LOW: usize = 2;
+pub(crate) const HIGH: usize = 0;
+pub(crate) const NORMAL: usize = 1;
+pub(crate) const LOW: usize = 2;
+
+/// How many there are.
+pub(crate) const LANES: usize = 3;
 
 const CYCLE: usize = 16;
 
 struct State {
-    lanes: [VecDeque<Arc<TaskGroup>>; 3],
+    lanes: [VecDeque<Arc<TaskGroup>>; LANES],
     turn: usize,
     open: bool,
 }
@@ -30,7 +33,7 @@ pub(super) struct Lanes {
 }
 
 /// The lanes in the order in which pick number `turn` looks at them.
-fn order(turn: usize) -> [usize; 3] {
+pub(crate) fn order(turn: usize) -> [usize; LANES] {
     match turn % CYCLE {
         15 => [LOW, NORMAL, HIGH],
         3 | 6 | 9 | 12 => [NORMAL, HIGH, LOW],

@@ -16,7 +16,9 @@ mod worker;
 pub use builder::{Builder, MAX_WORKERS, Workers};
 pub use group::{Group, GroupBuilder, Priority};
 pub use join::Branches;
+pub(crate) use lanes::{LANES, NORMAL, order as turn_order};
 pub use shutdown::{BusyWorker, Counts, Shutdown};
+pub(crate) use timer::{Alarm, TICK, Timer};
 
 use crate::error::{BuildError, Failures, Refused, RefusedReason, ResizeError};
 use crate::group::{Options, TaskGroup};
@@ -31,7 +33,6 @@ use builder::Config;
 use shared::Shared;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use timer::Timer;
 
 /// The index of the worker that the calling thread is, within its pool; `None` on any other thread.
 ///
@@ -272,6 +273,20 @@ impl Pool {
         self.shared.group(options)
     }
 
+    /// The groups that are bound to the workers, if the pool is sharded.
+    pub(crate) fn shards(&self) -> &[Arc<TaskGroup>] {
+        &self.shards
+    }
+
+    pub(crate) fn timer(&self) -> &Arc<Timer> {
+        &self.timer
+    }
+
+    /// A way to resize the pool that does not keep it.
+    pub(crate) fn resizer(&self) -> Resizer {
+        Resizer(self.shared.clone())
+    }
+
     /// A scope whose panic is still to be re-thrown, for callers with something to clear away first.
     pub(crate) fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
     where
@@ -385,6 +400,15 @@ impl Pool {
     /// ```
     pub fn group(&self) -> GroupBuilder<'_> {
         GroupBuilder::new(self)
+    }
+}
+
+/// Resizes a pool that somebody else keeps.
+pub(crate) struct Resizer(Arc<Shared>);
+
+impl Resizer {
+    pub(crate) fn resize(&self, workers: usize) -> Result<(), ResizeError> {
+        if self.0.config.sharded { Err(ResizeError::Sharded) } else { self.0.resize(workers) }
     }
 }
 

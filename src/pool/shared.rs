@@ -193,6 +193,14 @@ impl Host for Shared {
             inside.swap_remove(at);
         }
     }
+
+    fn is_inside(&self) -> bool {
+        Shared::is_inside(self)
+    }
+
+    fn worker(&self) -> Option<usize> {
+        worker::current().filter(|(pool, _)| *pool == self.id).map(|(_, index)| index)
+    }
 }
 
 /// The host of a group that one worker serves: tickets go to that worker's own channel.
@@ -245,5 +253,13 @@ impl Host for Bound {
 
     fn outside(&self) {
         self.shared.outside();
+    }
+
+    fn is_inside(&self) -> bool {
+        Shared::is_inside(&self.shared)
+    }
+
+    fn worker(&self) -> Option<usize> {
+        Host::worker(&*self.shared)
     }
 }

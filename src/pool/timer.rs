@@ -1,34 +1,48 @@
-//! The thread that ticks for `join`.
+//! The thread that ticks for `join` and rings alarms.
 //!
-//! It is started by the first `join` of the pool and has three states. *Ticking*: contexts are busy, or were a few
-//! milliseconds ago. *Resting*: it blocks until it is rung, using no CPU. *Ended*, for good, by the pool's end.
+//! It is started by the first `join`, or the first alarm, of the pool and has three states. *Waiting*: an alarm is set, or `join`
+//! has contexts that are busy or were a few milliseconds ago; it blocks until the first of these is due. *Resting*: nothing is;
+//! it blocks until it is rung, using no CPU. *Ended*, for good, by the pool's end.
 //!
-//! **No context is left without ticks.** The thread rests only after [`Forks::rest`] has seen, under the lock of the
+//! **No context is left without ticks.** Ticking stops only after [`Forks::rest`] has seen, under the lock of the
 //! contexts, that none is busy, and has marked there that nobody ticks. Whoever makes one busy afterwards finds the
 //! mark under the same lock, and rings. The ring is a flag under the bell's lock, so it is not lost if it comes before
 //! the thread blocks.
+//!
+//! **No alarm is left out.** Alarms are listed under the bell's lock, where the thread looks for the earliest before it blocks
+//! in the same critical section; whoever lists an earlier one notifies it. An alarm is called with no lock held.
 
 use super::shared::Shared;
 use crate::join::{Clock, Forks};
-use crate::sync::{Arc, Condvar, MODEL, Mutex, thread};
+use crate::panics;
+use crate::sync::{Arc, Condvar, MODEL, Mutex, Weak, thread};
 use std::time::{Duration, Instant};
 
 /// Time between two ticks: long against the cost of a promotion (a few microseconds), short against what is worth
 /// waiting for.
-const TICK: Duration = Duration::from_micros(100);
+pub(crate) const TICK: Duration = Duration::from_micros(100);
 
-/// Ticks without a busy context before the thread rests: 10 ms.
+/// Ticks without a busy context before ticking stops: 10 ms.
 const LINGER: u32 = 100;
 
 /// Enough for a promotion.
 const STACK: usize = 256 * 1024;
 
+/// What is called at a time. It must be short and call no code of the user's.
+pub(crate) trait Alarm: Send + Sync {
+    /// Called at or after the time that was set; returns when to call again.
+    fn due(&self) -> Option<Instant>;
+}
+
 #[derive(Default)]
 struct State {
     rung: bool,
+    ticking: bool,
     ended: bool,
     refused: bool,
-    thread: Option<thread::JoinHandle>,
+    forks: Weak<Forks>,
+    alarms: Vec<(Instant, Weak<dyn Alarm>)>,
+    thread: Option<(thread::ThreadId, thread::JoinHandle)>,
 }
 
 #[derive(Default)]
@@ -37,7 +51,7 @@ struct Bell {
     changed: Condvar,
 }
 
-pub(super) struct Timer {
+pub(crate) struct Timer {
     shared: Arc<Shared>,
     bell: Arc<Bell>,
 }
@@ -47,7 +61,8 @@ impl Timer {
         Arc::new(Timer { shared: shared.clone(), bell: Arc::default() })
     }
 
-    /// Stops the thread and joins it.
+    /// Stops the thread and joins it. Dropping what an alarm kept may end the pool on this very thread, which then ends by
+    /// itself.
     pub(super) fn end(&self) {
         let thread = {
             let mut state = self.bell.state.lock();
@@ -55,9 +70,40 @@ impl Timer {
             self.bell.changed.notify_all();
             state.thread.take()
         };
-        if let Some(thread) = thread {
-            thread.join();
+        if let Some((id, thread)) = thread {
+            if id != thread::id() {
+                thread.join();
+            }
         }
+    }
+
+    /// Has `alarm` called at `at`, or at the time it is set to if that is earlier. Returns false if there is no thread to do so.
+    pub(crate) fn set(&self, at: Instant, alarm: &Weak<dyn Alarm>) -> bool {
+        if MODEL || self.shared.is_forked() {
+            return false;
+        }
+        let mut state = self.bell.state.lock();
+        if state.ended || !self.start(&mut state) {
+            return false;
+        }
+        if state.list(at, alarm) {
+            self.bell.changed.notify_all();
+        }
+        true
+    }
+
+    /// Starts the thread unless it runs; false if the operating system refuses it.
+    fn start(&self, state: &mut State) -> bool {
+        if state.thread.is_none() && !state.refused {
+            let bell = self.bell.clone();
+            let name = format!("{}-timer", self.shared.config.name);
+            match thread::start(name, Some(STACK), move || bell.run()) {
+                // The thread cannot end before it gets the lock that is held here.
+                Ok(thread) => state.thread = Some((thread.id(), thread)),
+                Err(_) => state.refused = true,
+            }
+        }
+        state.thread.is_some()
     }
 }
 
@@ -73,46 +119,89 @@ impl Clock for Timer {
         }
         let mut state = self.bell.state.lock();
         state.rung = true;
-        if state.thread.is_some() {
+        state.ticking = true;
+        state.forks = Arc::downgrade(forks);
+        // Without the thread nothing is promoted, and every `join` runs on its caller alone.
+        if !state.ended && self.start(&mut state) {
             self.bell.changed.notify_all();
-        } else if !state.refused {
-            let (bell, forks) = (self.bell.clone(), forks.clone());
-            let name = format!("{}-timer", self.shared.config.name);
-            // Without the thread nothing is promoted, and every `join` runs on its caller alone.
-            match thread::start(name, Some(STACK), move || bell.run(&forks)) {
-                Ok(thread) => state.thread = Some(thread),
-                Err(_) => state.refused = true,
-            }
         }
     }
 }
 
+impl State {
+    /// Lists an alarm; returns whether it is now the earliest.
+    fn list(&mut self, at: Instant, alarm: &Weak<dyn Alarm>) -> bool {
+        let earliest = self.alarms.iter().all(|(other, _)| at < *other);
+        match self.alarms.iter_mut().find(|(_, other)| Weak::ptr_eq(other, alarm)) {
+            Some((set, _)) => *set = at.min(*set),
+            None => self.alarms.push((at, alarm.clone())),
+        }
+        earliest
+    }
+}
+
+/// What the thread does next.
+enum Next {
+    Tick(Arc<Forks>),
+    Ring(Vec<Weak<dyn Alarm>>),
+    End,
+}
+
 impl Bell {
-    fn run(&self, forks: &Arc<Forks>) {
-        let mut quiet = 0;
-        while self.pause() {
-            quiet = if forks.tick() { 0 } else { quiet + 1 };
-            if quiet >= LINGER && forks.rest() {
-                self.rest();
-                quiet = 0;
+    fn run(&self) {
+        let (mut quiet, mut tick) = (0, None);
+        loop {
+            match self.next(&mut tick) {
+                Next::End => return,
+                Next::Ring(alarms) => alarms.into_iter().for_each(|alarm| self.ring(&alarm)),
+                Next::Tick(forks) => {
+                    quiet = if forks.tick() { 0 } else { quiet + 1 };
+                    if quiet >= LINGER && forks.rest() {
+                        quiet = 0;
+                        let mut state = self.state.lock();
+                        state.ticking = state.rung;
+                    }
+                }
             }
         }
     }
 
-    /// Waits for the next tick. Returns whether to go on.
-    fn pause(&self) -> bool {
-        let deadline = Some(Instant::now() + TICK);
+    /// Blocks until there is something to do. `tick` is when the next one is due, while there is ticking.
+    fn next(&self, tick: &mut Option<Instant>) -> Next {
         let mut state = self.state.lock();
-        state.rung = false;
-        while !state.ended && !self.changed.wait_until(&mut state, deadline) {}
-        !state.ended
+        loop {
+            if state.ended {
+                return Next::End;
+            }
+            let now = Instant::now();
+            let (due, set) = std::mem::take(&mut state.alarms).into_iter().partition(|(at, _)| *at <= now);
+            state.alarms = set;
+            let due: Vec<(Instant, Weak<dyn Alarm>)> = due;
+            if !due.is_empty() {
+                return Next::Ring(due.into_iter().map(|(_, alarm)| alarm).collect());
+            }
+            *tick = if state.ticking { tick.or(Some(now + TICK)) } else { None };
+            if tick.is_some_and(|at| at <= now) {
+                *tick = None;
+                state.rung = false;
+                match state.forks.upgrade() {
+                    Some(forks) => return Next::Tick(forks),
+                    None => state.ticking = false,
+                }
+                continue;
+            }
+            let first = state.alarms.iter().map(|(at, _)| *at).min();
+            let until = first.into_iter().chain(*tick).min();
+            self.changed.wait_until(&mut state, until);
+        }
     }
 
-    /// Blocks until rung or ended.
-    fn rest(&self) {
-        let mut state = self.state.lock();
-        while !state.rung && !state.ended {
-            self.changed.wait(&mut state);
+    fn ring(&self, weak: &Weak<dyn Alarm>) {
+        let Some(alarm) = weak.upgrade() else { return };
+        if let Some(at) = alarm.due() {
+            self.state.lock().list(at, weak);
         }
+        // This may have been the last that kept a handler alive.
+        panics::drop_each([alarm]);
     }
 }

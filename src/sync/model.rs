@@ -102,6 +102,7 @@ pub(crate) mod atomic {
 pub(crate) mod channel {
     pub(crate) use super::queue::{
         Either, Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, bounded, recv_either, unbounded,
+        wait_for,
     };
 }
 
@@ -126,6 +127,10 @@ pub(crate) mod thread {
     }
 
     impl JoinHandle {
+        pub(crate) fn id(&self) -> ThreadId {
+            self.0.thread().id()
+        }
+
         pub(crate) fn join(self) {
             let _ = self.0.join();
         }

@@ -38,11 +38,17 @@ pub(crate) mod atomic {
 pub(crate) mod channel {
     //! crossbeam's channels, and a receive from whichever of two has something.
 
-    #[cfg(test)]
-    pub(crate) use crossbeam_channel::bounded;
-    pub(crate) use crossbeam_channel::{Receiver, RecvError, Sender, unbounded};
+    pub(crate) use crossbeam_channel::{Receiver, RecvError, Sender, bounded, unbounded};
     #[cfg(test)]
     pub(crate) use crossbeam_channel::{SendError, TryRecvError, TrySendError};
+
+    /// Blocks until there is a message, which it takes, or until `deadline`; `None` never runs out.
+    pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) {
+        let _ = match deadline {
+            Some(deadline) => receiver.recv_deadline(deadline).map_err(|_| RecvError),
+            None => receiver.recv(),
+        };
+    }
 
     /// What [`recv_either`] received, and from which side.
     #[derive(Debug)]
@@ -94,6 +100,10 @@ pub(crate) mod thread {
     }
 
     impl JoinHandle {
+        pub(crate) fn id(&self) -> ThreadId {
+            self.0.thread().id()
+        }
+
         /// Waits until the thread has ended, thread-local destructors included.
         pub(crate) fn join(self) {
             // A worker's body catches every panic of user code; what a thread-local destructor does is not ours.

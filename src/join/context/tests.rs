@@ -26,6 +26,12 @@ impl Host for Nobody {
     fn withdraw(&self, _: &Arc<TaskGroup>) {}
     fn inside(&self) {}
     fn outside(&self) {}
+    fn is_inside(&self) -> bool {
+        false
+    }
+    fn worker(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl Clock for Nobody {

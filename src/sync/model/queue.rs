@@ -133,6 +133,16 @@ impl<T> Receiver<T> {
     }
 }
 
+/// Waits for a message; with a deadline, every other thread gets a turn and then the time is over.
+pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) {
+    if deadline.is_some() {
+        loom::thread::yield_now();
+        let _ = receiver.try_recv();
+    } else {
+        let _ = receiver.recv();
+    }
+}
+
 /// Registers with both channels, looks at both, and waits for either to ring. Registering first means that whatever
 /// arrives after the look rings.
 pub(crate) fn recv_either<A, B>(a: &Receiver<A>, b: &Receiver<B>) -> Result<Either<A, B>, RecvError> {

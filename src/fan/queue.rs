@@ -1,0 +1,188 @@
+//! What waits in a lane, in the order in which it is to be started.
+
+use crate::pool::{LANES, NORMAL, turn_order};
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// An accepted item.
+pub(super) struct Entry<T> {
+    pub(super) seq: u64,
+    /// Nanoseconds from the service's start to the acceptance.
+    pub(super) sent: u64,
+    /// The hash of its key, or its weight.
+    pub(super) mark: u64,
+    /// Which of the priorities' queues it goes to.
+    pub(super) class: usize,
+    pub(super) item: T,
+}
+
+/// Items that may be started.
+struct Ready<T> {
+    classes: [VecDeque<Entry<T>>; LANES],
+    len: usize,
+    turn: usize,
+}
+
+impl<T> Ready<T> {
+    fn new() -> Ready<T> {
+        Ready { classes: Default::default(), len: 0, turn: 0 }
+    }
+
+    fn push_back(&mut self, entry: Entry<T>) {
+        self.len += 1;
+        self.classes[entry.class].push_back(entry);
+    }
+
+    fn push_front(&mut self, entry: Entry<T>) {
+        self.len += 1;
+        self.classes[entry.class].push_front(entry);
+    }
+
+    fn pop(&mut self) -> Option<Entry<T>> {
+        if self.classes[NORMAL].len() == self.len {
+            // The common case: there are no others.
+            let entry = self.classes[NORMAL].pop_front()?;
+            self.len -= 1;
+            return Some(entry);
+        }
+        let order = turn_order(self.turn);
+        self.turn = self.turn.wrapping_add(1);
+        let entry = order.into_iter().find_map(|class| self.classes[class].pop_front())?;
+        self.len -= 1;
+        Some(entry)
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// What waits behind an item of the same key. A key is listed from when an item of it becomes ready until none is left, so the
+/// list is never longer than there are items.
+struct Strands<T> {
+    behind: HashMap<u64, VecDeque<Entry<T>>, BuildHasherDefault<Hashed>>,
+    len: usize,
+}
+
+/// Everything that waits in one lane.
+pub(super) struct Queue<T> {
+    ready: Ready<T>,
+    strands: Option<Strands<T>>,
+    /// Items come with priorities, so that one which has just arrived may have to go first.
+    classes: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(keyed: bool, classes: bool) -> Queue<T> {
+        let strands = keyed.then(|| Strands { behind: HashMap::default(), len: 0 });
+        Queue { ready: Ready::new(), strands, classes }
+    }
+
+    pub(super) fn is_keyed(&self) -> bool {
+        self.strands.is_some()
+    }
+
+    /// Whether the queue can tell what is next without looking at what has arrived.
+    pub(super) fn knows_next(&self) -> bool {
+        self.ready.len > 0 && !self.classes
+    }
+
+    /// Takes over what has arrived, in its order.
+    pub(super) fn absorb(&mut self, arrived: &mut VecDeque<Entry<T>>) {
+        if self.strands.is_none() && !self.classes {
+            if self.ready.len == 0 {
+                std::mem::swap(&mut self.ready.classes[NORMAL], arrived);
+            } else {
+                self.ready.classes[NORMAL].append(arrived);
+            }
+            self.ready.len = self.ready.classes[NORMAL].len();
+            return;
+        }
+        for entry in arrived.drain(..) {
+            if let Some(strands) = &mut self.strands {
+                if let Some(behind) = strands.behind.get_mut(&entry.mark) {
+                    behind.push_back(entry);
+                    strands.len += 1;
+                    continue;
+                }
+                strands.behind.insert(entry.mark, VecDeque::new());
+            }
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// How many could be started now.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len
+    }
+
+    /// How many wait, those behind others of their key included.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len + self.strands.as_ref().map_or(0, |strands| strands.len)
+    }
+
+    /// When the oldest that could be started was accepted, where there are no priorities and keys.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.ready.classes.iter().filter_map(|class| class.front().map(|entry| entry.sent)).min()
+    }
+
+    /// The number of the oldest that could be started, of those that are first of their priority.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.ready.classes.iter().filter_map(|class| class.front().map(|entry| entry.seq)).min()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry<T>> {
+        self.ready.pop()
+    }
+
+    /// Puts back what was taken and not started, the newest first.
+    pub(super) fn put_back(&mut self, entry: Entry<T>) {
+        self.ready.push_front(entry);
+    }
+
+    /// An item of that key has ended: the next may be started.
+    pub(super) fn finish(&mut self, key: u64) {
+        let Some(strands) = &mut self.strands else { return };
+        let Some(behind) = strands.behind.get_mut(&key) else { return };
+        match behind.pop_front() {
+            Some(entry) => {
+                strands.len -= 1;
+                if behind.is_empty() {
+                    // Its buffer would stay as long as the key is busy.
+                    *behind = VecDeque::new();
+                }
+                self.ready.push_back(entry);
+            }
+            None => _ = strands.behind.remove(&key),
+        }
+    }
+
+    /// Takes everything, in the order of acceptance. Nothing may be absorbed afterwards: keys of items that run are forgotten.
+    pub(super) fn take_all(&mut self) -> Vec<Entry<T>> {
+        let mut all = Vec::with_capacity(self.waiting());
+        for class in &mut self.ready.classes {
+            all.extend(class.drain(..));
+        }
+        self.ready.len = 0;
+        if let Some(strands) = &mut self.strands {
+            all.extend(std::mem::take(&mut strands.behind).into_values().flatten());
+            strands.len = 0;
+        }
+        all.sort_unstable_by_key(|entry| entry.seq);
+        all
+    }
+}

@@ -1,0 +1,196 @@
+//! A service as its ends see it, without the handler's type.
+
+use super::core::Core;
+use super::landing::ServiceCounts;
+use super::work::Work;
+use super::{Party, Wait};
+use crate::error::{BuildError, ResizeError, SendReason, TaskError};
+use crate::sync::atomic::Ordering;
+use crate::sync::{broken, thread};
+use std::time::Instant;
+
+/// What inputs ask of a service.
+pub(super) trait Accept<T>: Send + Sync {
+    fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)>;
+}
+
+/// What a stage asks of the next one.
+pub(super) trait Pass<T, E>: Accept<T> {
+    fn pass(&self, error: TaskError<E>, wait: Wait) -> Result<u64, (TaskError<E>, SendReason)>;
+}
+
+/// How a collector parks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parking {
+    /// It does not: there are items to run.
+    Not,
+    /// As one who may be rung for to run items.
+    Idle,
+    /// Waiting for outcomes alone.
+    Apart,
+}
+
+/// What everybody asks of a service.
+pub(super) trait Service: Send + Sync {
+    fn close(&self, reason: SendReason);
+    fn stop(&self) -> ServiceCounts;
+    fn pause(&self);
+    fn resume(&self);
+    fn set_limit(&self, limit: usize) -> Result<(), ResizeError>;
+    /// Why items are refused.
+    fn closed(&self) -> Option<SendReason>;
+    fn is_paused(&self) -> bool;
+    /// Items that wait to be started.
+    fn depth(&self) -> usize;
+    fn in_flight(&self) -> usize;
+    fn counts(&self) -> ServiceCounts;
+    /// Whether the calling thread runs an item of this service, or is a worker that it may need.
+    fn is_inside(&self) -> bool;
+    /// Senders may go on.
+    fn wake_senders(&self);
+    /// Runs some items on the thread of the collector, if it may; returns whether it did.
+    fn help_receiver(&self) -> bool;
+    /// Registers the collector, which is about to park, as one who runs items if it is.
+    fn park_receiver(&self) -> Parking;
+    /// Ends what `park_receiver` began with [`Parking::Idle`].
+    fn unpark_receiver(&self);
+    /// Waits until nothing more is accepted and everything that was has ended.
+    fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts>;
+}
+
+impl<'a, T, W> Accept<T> for Core<'a, T, W>
+where
+    T: Send + 'a,
+    W: Work<T> + 'a,
+    W::Out: 'a,
+    W::Error: 'a,
+{
+    fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
+        Core::accept(self, item, wait)
+    }
+}
+
+impl<'a, T, W> Pass<T, W::Error> for Core<'a, T, W>
+where
+    T: Send + 'a,
+    W: Work<T> + 'a,
+    W::Out: 'a,
+    W::Error: 'a,
+{
+    fn pass(&self, error: TaskError<W::Error>, wait: Wait) -> Result<u64, (TaskError<W::Error>, SendReason)> {
+        Core::pass(self, error, wait)
+    }
+}
+
+impl<'a, T, W> Service for Core<'a, T, W>
+where
+    T: Send + 'a,
+    W: Work<T> + 'a,
+    W::Out: 'a,
+    W::Error: 'a,
+{
+    fn close(&self, reason: SendReason) {
+        Core::close(self, reason);
+    }
+
+    fn stop(&self) -> ServiceCounts {
+        Core::stop(self)
+    }
+
+    fn pause(&self) {
+        let mut intake = self.intake.lock();
+        intake.paused = true;
+        self.halted.store(true, Ordering::Relaxed);
+    }
+
+    fn resume(&self) {
+        {
+            let mut intake = self.intake.lock();
+            intake.paused = false;
+            self.halted.store(false, Ordering::Relaxed);
+        }
+        self.rouse();
+    }
+
+    fn set_limit(&self, limit: usize) -> Result<(), ResizeError> {
+        if self.lanes.len() > 1 {
+            return Err(ResizeError::Sharded);
+        }
+        BuildError::check("limit", limit, 1..=usize::MAX)?;
+        self.intake.lock().limit = limit;
+        self.rouse();
+        Ok(())
+    }
+
+    fn closed(&self) -> Option<SendReason> {
+        self.intake.lock().closed
+    }
+
+    fn is_paused(&self) -> bool {
+        self.intake.lock().paused
+    }
+
+    fn depth(&self) -> usize {
+        let depth = |(at, lane): (usize, &super::core::Lane<T, W::Out, W::Error, W::State>)| {
+            let held = lane.queue.lock();
+            let intake = self.intake.lock();
+            let hands: usize = held.slots.iter().map(|slot| slot.waiting()).sum();
+            held.waiting.waiting() + intake.lanes[at].arrived.len() + hands
+        };
+        self.lanes.iter().enumerate().map(depth).sum()
+    }
+
+    fn in_flight(&self) -> usize {
+        let intake = self.intake.lock();
+        let credits = &self.landing.credits;
+        credits.in_flight(intake.accepted as usize, credits.released())
+    }
+
+    fn counts(&self) -> ServiceCounts {
+        self.accounts()
+    }
+
+    fn is_inside(&self) -> bool {
+        let me = thread::id();
+        let runs = |lane: &super::core::Lane<T, W::Out, W::Error, W::State>| {
+            lane.queue.lock().slots.iter().any(|slot| slot.is_owner(me))
+        };
+        self.host.is_inside() || self.lanes.iter().any(runs)
+    }
+
+    fn wake_senders(&self) {
+        self.wake_all(&self.intake.lock());
+    }
+
+    fn help_receiver(&self) -> bool {
+        self.may_help(Party::Receiver) && self.help()
+    }
+
+    fn park_receiver(&self) -> Parking {
+        if !self.may_help(Party::Receiver) {
+            return Parking::Apart;
+        }
+        self.intake.lock().receiver_idle = true;
+        // What comes from now on rings; what was there before is seen now.
+        if self.could_help() && !broken!("idle_collector_does_not_look") {
+            self.intake.lock().receiver_idle = false;
+            return Parking::Not;
+        }
+        Parking::Idle
+    }
+
+    fn unpark_receiver(&self) {
+        let rung = {
+            let mut intake = self.intake.lock();
+            !std::mem::replace(&mut intake.receiver_idle, false)
+        };
+        // Whoever rang relies on this thread.
+        if rung && !self.help_receiver() && !broken!("summons_not_passed_on") {
+            self.rouse();
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts> {
+        self.landing.wait(deadline)
+    }
+}

@@ -1,0 +1,107 @@
+//! What a thread that runs items has in hand.
+//!
+//! Several items are taken from the queue at a time if they are cheap. None may be stuck behind one that turns out to take long,
+//! neither an item that was not started nor an outcome that was not landed, so both are kept where others can get at them: behind a
+//! small lock of their own, which the thread takes once for each item. The alarm looks at every slot, and where the thread is
+//! still at the same item as at the look before, takes away what it holds.
+
+use super::landing::Done;
+use super::queue::Entry;
+use crate::sync::{CachePadded, Mutex, thread};
+use std::collections::VecDeque;
+
+pub(super) struct Slot<T, R, E> {
+    hand: CachePadded<Mutex<Hand<T, R, E>>>,
+}
+
+struct Hand<T, R, E> {
+    owner: Option<thread::ThreadId>,
+    waiting: VecDeque<Entry<T>>,
+    done: VecDeque<Done<R, E>>,
+    /// Keys of items that have ended.
+    finished: Vec<u64>,
+    /// Counts the items that were started, and what the alarm saw of that count.
+    turn: usize,
+    seen: usize,
+}
+
+/// What was taken from a hand: outcomes to land, keys to give on.
+pub(super) struct Finished<R, E> {
+    pub(super) done: VecDeque<Done<R, E>>,
+    pub(super) keys: Vec<u64>,
+}
+
+impl<R, E> Finished<R, E> {
+    pub(super) fn none() -> Self {
+        Finished { done: VecDeque::new(), keys: Vec::new() }
+    }
+}
+
+impl<T, R, E> Slot<T, R, E> {
+    pub(super) fn new() -> Self {
+        let hand = Hand {
+            owner: None,
+            waiting: VecDeque::new(),
+            done: VecDeque::new(),
+            finished: Vec::new(),
+            turn: 0,
+            seen: 0,
+        };
+        Slot { hand: CachePadded::new(Mutex::new(hand)) }
+    }
+
+    pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
+        self.hand.lock().owner = owner;
+    }
+
+    pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {
+        self.hand.lock().owner == Some(thread)
+    }
+
+    /// Fills the hand, under the queue's lock.
+    pub(super) fn fill(&self, entries: impl Iterator<Item = Entry<T>>) {
+        self.hand.lock().waiting.extend(entries);
+    }
+
+    /// Lays down what is done, and takes the next item.
+    pub(super) fn next(&self, done: Option<(Done<R, E>, Option<u64>)>) -> Option<Entry<T>> {
+        let mut hand = self.hand.lock();
+        if let Some((done, key)) = done {
+            hand.done.push_back(done);
+            hand.finished.extend(key);
+        }
+        hand.turn = hand.turn.wrapping_add(1);
+        hand.waiting.pop_front()
+    }
+
+    /// Takes what is done; `into` has no more than buffers.
+    pub(super) fn finish(&self, into: &mut Finished<R, E>) {
+        let mut hand = self.hand.lock();
+        std::mem::swap(&mut hand.done, &mut into.done);
+        std::mem::swap(&mut hand.finished, &mut into.keys);
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.hand.lock().waiting.len()
+    }
+
+    pub(super) fn take_waiting(&self) -> VecDeque<Entry<T>> {
+        std::mem::take(&mut self.hand.lock().waiting)
+    }
+
+    /// The alarm's look: what a thread holds that is still at the item of the look before. `None` if it holds nothing.
+    pub(super) fn rescue(&self) -> Option<(VecDeque<Entry<T>>, Finished<R, E>)> {
+        let mut hand = self.hand.lock();
+        let hand = &mut *hand;
+        if hand.waiting.is_empty() && hand.done.is_empty() {
+            return None;
+        }
+        let stuck = std::mem::replace(&mut hand.seen, hand.turn) == hand.turn;
+        if !stuck {
+            return Some((VecDeque::new(), Finished::none()));
+        }
+        let waiting = std::mem::take(&mut hand.waiting);
+        let (done, keys) = (std::mem::take(&mut hand.done), std::mem::take(&mut hand.finished));
+        Some((waiting, Finished { done, keys }))
+    }
+}
