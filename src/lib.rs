@@ -25,7 +25,10 @@ pub use error::{
     BuildError, Failures, JoinError, RecvError, Refused, RefusedReason, ResizeError, SendError, SendReason, TaskError,
     TaskPanicked, WouldDeadlock,
 };
-pub use fan::{Alone, Control, FanOut, FanOutBuilder, Help, Input, Outcome, Output, Route, ServiceCounts, Within};
+pub use fan::{
+    After, Alone, Branch, Collector, Control, FanIn, FanInBy, FanOut, FanOutBuilder, Feeder, Help, Input, Outcome,
+    Output, Route, ServiceCounts, Source, Within, fan_in, fan_in_by,
+};
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use pool::{

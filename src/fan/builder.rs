@@ -1,5 +1,6 @@
 //! Options for a service.
 
+use super::choices::Assembled;
 use super::choices::Choices;
 use super::core::{Clock, Core};
 use super::input::Input;
@@ -15,6 +16,12 @@ use crate::sync::{Arc, Weak};
 use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
+
+/// The two ends of a service.
+pub(super) type Ends<'a, T, W> = (Input<'a, T>, Output<'a, <W as Work<T>>::Out, <W as Work<T>>::Error>);
+
+/// The output of a stage, if it was started.
+pub(super) type Started<R, E> = Result<Output<'static, R, E>, BuildError>;
 
 /// Where services begin.
 ///
@@ -68,7 +75,7 @@ impl FanOut {
         R: Send,
         E: Send,
     {
-        FanOutBuilder::new(Plain(handler), Alone { workers: Workers::default(), pool: None })
+        FanOutBuilder::new(Plain(handler), Alone::new())
     }
 
     /// A service whose handler also gets a state that `init` made: one for each thread that works at the same time, reused; where each
@@ -102,7 +109,7 @@ impl FanOut {
         E: Send,
     {
         let work = Stateful { init, function: handler };
-        FanOutBuilder::new(work, Alone { workers: Workers::default(), pool: None })
+        FanOutBuilder::new(work, Alone::new())
     }
 
     /// A service whose handler gets several items at once and returns one answer for each, in their order: for bulk inserts, or models
@@ -142,7 +149,7 @@ impl FanOut {
         E: Send,
     {
         let work = Batched { max, max_wait, function: handler };
-        FanOutBuilder::new(work, Alone { workers: Workers::default(), pool: None })
+        FanOutBuilder::new(work, Alone::new())
     }
 }
 
@@ -209,8 +216,14 @@ impl<'scope> Scope<'scope, '_> {
 /// A service that stands alone.
 #[derive(Debug)]
 pub struct Alone {
-    workers: Workers,
-    pool: Option<Arc<Pool>>,
+    pub(super) workers: Workers,
+    pub(super) pool: Option<Arc<Pool>>,
+}
+
+impl Alone {
+    pub(super) fn new() -> Alone {
+        Alone { workers: Workers::default(), pool: None }
+    }
 }
 
 /// A service in a scope.
@@ -230,13 +243,13 @@ pub struct Within<'scope> {
 /// ```
 #[must_use = "a builder does nothing until `start`"]
 pub struct FanOutBuilder<'a, T, W, P> {
-    work: W,
-    place: P,
-    choices: Choices<'a, T>,
+    pub(super) work: W,
+    pub(super) place: P,
+    pub(super) choices: Choices<'a, T>,
 }
 
 impl<'a, T, W, P> FanOutBuilder<'a, T, W, P> {
-    fn new(work: W, place: P) -> Self {
+    pub(super) fn new(work: W, place: P) -> Self {
         FanOutBuilder { work, place, choices: Choices::new() }
     }
 
@@ -497,12 +510,12 @@ where
     /// let refused = FanOut::builder(|n: u8| Ok::<u8, ()>(n)).workers(0).start().unwrap_err();
     /// assert_eq!(refused.to_string(), "workers is 0; allowed is 1 to 65536");
     /// ```
-    pub fn start(self) -> Result<(Input<'static, T>, Output<'static, W::Out, W::Error>), BuildError> {
+    pub fn start(self) -> Result<Ends<'static, T, W>, BuildError> {
         let (core, output) = self.launch()?;
         Ok((Input::new(core, output.control()), output))
     }
 
-    fn launch(self) -> Result<(Arc<Core<'static, T, W>>, Output<'static, W::Out, W::Error>), BuildError> {
+    pub(super) fn launch(self) -> Result<Assembled<'static, T, W>, BuildError> {
         let FanOutBuilder { work, place, choices } = self;
         choices.check(&work)?;
         let spread = choices.spread();
@@ -553,7 +566,7 @@ where
     /// let pool = fanpool::Pool::new();
     /// pool.scope(|s| assert!(s.fan_out(|n: u8| Ok::<u8, ()>(n)).limit(0).start().is_err()));
     /// ```
-    pub fn start(self) -> Result<(Input<'scope, T>, Output<'scope, W::Out, W::Error>), BuildError> {
+    pub fn start(self) -> Result<Ends<'scope, T, W>, BuildError> {
         let FanOutBuilder { work, place: Within { door }, choices } = self;
         choices.check(&work)?;
         let host = door.group().host().clone();

@@ -14,6 +14,9 @@ use crate::pool::Resizer;
 use crate::sync::channel;
 use crate::sync::{Arc, Weak};
 
+/// A service and its collector's end.
+pub(super) type Assembled<'a, T, W> = (Arc<Core<'a, T, W>>, Output<'a, <W as Work<T>>::Out, <W as Work<T>>::Error>);
+
 pub(super) struct Choices<'a, T> {
     pub(super) name: String,
     pub(super) limit: Option<usize>,
@@ -79,7 +82,7 @@ impl<'a, T> Choices<'a, T> {
         tap: Tap<'a>,
         clock: impl FnOnce(&Weak<Core<'a, T, W>>) -> Option<Clock>,
         resizer: Option<Resizer>,
-    ) -> (Arc<Core<'a, T, W>>, Output<'a, W::Out, W::Error>)
+    ) -> Assembled<'a, T, W>
     where
         T: Send + 'a,
         W: Work<T> + 'a,

@@ -40,6 +40,10 @@ impl<'a> Control<'a> {
         &self.service
     }
 
+    pub(super) fn is_inside(&self) -> bool {
+        self.service.is_inside()
+    }
+
     pub(super) fn close(&self) {
         self.service.close(SendReason::Closed);
     }

@@ -33,7 +33,7 @@ pub(super) struct Done<R, E> {
 
 /// What became of a service's items.
 ///
-/// Whenever no item waits or runs, `accepted` is the sum of the others.
+/// Whenever no item waits or runs, `accepted` is the sum of `finished`, `failed`, `panicked`, `cancelled` and `discarded`.
 ///
 /// # Examples
 ///
@@ -65,6 +65,9 @@ pub struct ServiceCounts {
     pub cancelled: u64,
     /// Not started, because its output was dropped.
     pub discarded: u64,
+    /// Of those that ended in another way: how many outcomes nobody took, because the output was dropped or what it was
+    /// forwarded to was gone.
+    pub undelivered: u64,
 }
 
 impl ServiceCounts {
@@ -142,7 +145,10 @@ impl<R, E> Landing<R, E> {
         }
         let mut state = self.state.lock();
         let gone = state.gone;
-        batch.iter().for_each(|done| state.counts.add(&done.result, gone));
+        for done in &*batch {
+            state.counts.add(&done.result, gone);
+            state.counts.undelivered += u64::from(gone && !matches!(done.result, Err(TaskError::Cancelled)));
+        }
         state.landed += batch.len() as u64;
         if let Some(wanted) = state.wanted {
             let there = match wanted {
@@ -218,6 +224,11 @@ impl<R, E> Landing<R, E> {
         let mut state = self.state.lock();
         state.gone = true;
         std::mem::take(&mut state.arrived)
+    }
+
+    /// Counts outcomes that were taken and then dropped.
+    pub(super) fn lose(&self, outcomes: u64) {
+        self.state.lock().counts.undelivered += outcomes;
     }
 
     pub(super) fn counts(&self) -> ServiceCounts {

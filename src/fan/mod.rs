@@ -43,11 +43,14 @@
 
 mod builder;
 mod choices;
+mod collector;
 mod control;
 mod core;
 mod credits;
+mod feeder;
 mod input;
 mod landing;
+mod merge;
 mod output;
 mod pace;
 mod queue;
@@ -55,14 +58,21 @@ mod serve;
 mod service;
 mod settings;
 mod slot;
+mod split;
+mod stages;
 mod work;
 
 pub use builder::{Alone, FanOut, FanOutBuilder, Within};
+pub use collector::Collector;
 pub use control::Control;
+pub use feeder::Feeder;
 pub use input::Input;
 pub use landing::ServiceCounts;
+pub use merge::{FanIn, FanInBy, Source, fan_in, fan_in_by};
 pub use output::{Outcome, Output};
 pub use settings::{Help, Route};
+pub use split::Branch;
+pub use stages::After;
 
 use crate::job::Job;
 use std::time::Instant;

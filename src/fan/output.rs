@@ -1,6 +1,7 @@
 //! Where outcomes are received: the collector.
 
 use super::Wait;
+use super::collector::Collector;
 use super::control::Control;
 use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
 use super::service::{Parking, Service};
@@ -8,7 +9,7 @@ use crate::error::{RecvError, SendReason, TaskError};
 use crate::panics;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering;
-use crate::sync::channel::{self, Receiver};
+use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{Arc, now, thread};
 use std::collections::VecDeque;
 use std::fmt;
@@ -131,6 +132,9 @@ pub struct Output<'a, R, E> {
     taken: u64,
     ended: bool,
     home: Option<Home>,
+    /// What brings items from the stage before.
+    upstream: Option<Collector>,
+    parking: Parking,
 }
 
 impl<'a, R, E> Output<'a, R, E> {
@@ -150,7 +154,28 @@ impl<'a, R, E> Output<'a, R, E> {
             taken: 0,
             ended: false,
             home: Some(home),
+            upstream: None,
+            parking: Parking::Apart,
         }
+    }
+
+    pub(super) fn set_upstream(&mut self, collector: Collector) {
+        self.upstream = Some(collector);
+    }
+
+    pub(super) fn set_bell(&mut self, bell: Sender<()>) {
+        self.landing.set_bell(bell);
+    }
+
+    /// Drops an outcome that was taken and that nobody wants.
+    pub(super) fn undelivered(&self, outcome: Outcome<R, E>) {
+        panics::drop_each([outcome]);
+        self.lost_one();
+    }
+
+    /// Counts such an outcome.
+    pub(super) fn lost_one(&self) {
+        self.landing.lose(1);
     }
 
     fn service(&self) -> &Arc<dyn Service + 'a> {
@@ -250,17 +275,30 @@ impl<'a, R, E> Output<'a, R, E> {
     }
 
     /// Parks until rung.
-    fn park(&self, deadline: Option<Instant>) {
-        let wanted = self.reorder.as_ref().map_or(Wanted::Any, |reorder| Wanted::Seq(reorder.next));
-        if !self.landing.want(wanted, self.taken) {
-            return;
-        }
-        let parking = self.service().park_receiver();
-        if parking != Parking::Not {
+    fn park(&mut self, deadline: Option<Instant>) {
+        if self.begin_wait() {
             channel::wait_for(&self.bell, deadline);
+            self.end_wait();
         }
+    }
+
+    /// Leaves word that the collector waits; false if it had better not.
+    pub(super) fn begin_wait(&mut self) -> bool {
+        let wanted = self.reorder.as_ref().map_or(Wanted::Any, |reorder| Wanted::Seq(reorder.next));
+        if !self.ready.is_empty() || !self.landing.want(wanted, self.taken) {
+            return false;
+        }
+        self.parking = self.service().park_receiver();
+        if self.parking == Parking::Not {
+            self.landing.want_nothing();
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn end_wait(&mut self) {
         self.landing.want_nothing();
-        if parking == Parking::Idle {
+        if self.parking == Parking::Idle {
             self.service().unpark_receiver();
         }
     }
@@ -399,11 +437,13 @@ impl<R, E> Drop for Output<'_, R, E> {
         let left = self.landing.leave();
         self.control.service().close(SendReason::Cancelled);
         self.control.service().stop();
-        panics::drop_each(left);
-        panics::drop_each(self.ready.drain(..));
-        if let Some(reorder) = &mut self.reorder {
-            panics::drop_each(reorder.places.drain(..));
-        }
+        let places = self.reorder.take().map(|reorder| reorder.places);
+        let here = self.ready.drain(..).chain(places.into_iter().flatten().flatten());
+        let mut lost = 0;
+        panics::drop_each(left.into_iter().chain(here).inspect(|_| lost += 1));
+        self.landing.lose(lost);
+        // Stopped before, so that the collector of the stage before is refused and ends.
+        drop(self.upstream.take());
         match self.home.take() {
             Some(Home::Own(pool)) => drop(pool),
             Some(Home::Shared(pool)) => drop(pool),

@@ -92,10 +92,6 @@ impl<T> Queue<T> {
         Queue { ready: Ready::new(), strands, classes }
     }
 
-    pub(super) fn is_keyed(&self) -> bool {
-        self.strands.is_some()
-    }
-
     /// Whether the queue can tell what is next without looking at what has arrived.
     pub(super) fn knows_next(&self) -> bool {
         self.ready.len > 0 && !self.classes

@@ -15,7 +15,7 @@ pub(super) trait Accept<T>: Send + Sync {
 }
 
 /// What a stage asks of the next one.
-pub(super) trait Pass<T, E>: Accept<T> {
+pub(super) trait Pass<E>: Send + Sync {
     fn pass(&self, error: TaskError<E>, wait: Wait) -> Result<u64, (TaskError<E>, SendReason)>;
 }
 
@@ -70,7 +70,7 @@ where
     }
 }
 
-impl<'a, T, W> Pass<T, W::Error> for Core<'a, T, W>
+impl<'a, T, W> Pass<W::Error> for Core<'a, T, W>
 where
     T: Send + 'a,
     W: Work<T> + 'a,

@@ -1,7 +1,10 @@
 //! What both sides of `sync` must do. Unit tests run each case on real threads, `loom-tests` in the model.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-use super::channel::{Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, unbounded};
+use super::channel::{
+    Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, recv_unless, send_unless, try_next,
+    unbounded, wait_any,
+};
 use super::{Arc, Condvar, Mutex, thread};
 
 /// Every case, by name.
@@ -14,8 +17,48 @@ pub(crate) const CASES: &[(&str, fn())] = &[
     ("two_receivers_share_the_messages", two_receivers_share_the_messages),
     ("either_side_wakes_a_double_receive", either_side_wakes_a_double_receive),
     ("a_double_receive_ends_when_both_sides_do", a_double_receive_ends_when_both_sides_do),
+    ("a_send_ends_when_it_is_cut", a_send_ends_when_it_is_cut),
+    ("a_receive_ends_when_it_is_cut", a_receive_ends_when_it_is_cut),
+    ("any_of_several_ends_a_wait", any_of_several_ends_a_wait),
     ("a_condition_variable_loses_no_notice", a_condition_variable_loses_no_notice),
 ];
+
+fn a_send_ends_when_it_is_cut() {
+    let ((tx, rx), (cut, cuts)) = (bounded(1), bounded(1));
+    assert_eq!(send_unless(&tx, 1, &cuts), Ok(()));
+    let cutter = spawn(move || drop(cut));
+    assert_eq!(send_unless(&tx, 2, &cuts), Err(2));
+    cutter.join();
+    assert_eq!(try_next(&rx), Ok(1));
+    assert_eq!(try_next(&rx), Err(false));
+    drop(rx);
+    assert_eq!(send_unless(&tx, 3, &cuts), Err(3));
+}
+
+fn a_receive_ends_when_it_is_cut() {
+    let ((tx, rx), (cut, cuts)) = (bounded(1), bounded(1));
+    tx.send(1).unwrap();
+    assert_eq!(recv_unless(&rx, &cuts), Ok(1));
+    let cutter = spawn(move || drop(cut));
+    assert_eq!(recv_unless(&rx, &cuts), Err(RecvError));
+    cutter.join();
+    drop(tx);
+    assert_eq!(try_next(&rx), Err(true));
+}
+
+fn any_of_several_ends_a_wait() {
+    let ((bell, rings), (tx, rx)) = (bounded(1), bounded(1));
+    let sender = spawn(move || tx.send(1).unwrap());
+    wait_any(&rings, &[&rx]);
+    assert_eq!(rx.recv(), Ok(1));
+    sender.join();
+    let (other, others) = bounded::<()>(1);
+    let ringer = spawn(move || bell.send(()).unwrap());
+    wait_any(&rings, &[&others]);
+    ringer.join();
+    assert_eq!(try_next(&rings), Err(true), "the ring was taken");
+    drop(other);
+}
 
 fn spawn(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle {
     match thread::start("conformance".into(), None, body) {

@@ -101,9 +101,10 @@ pub(crate) mod atomic {
 
 pub(crate) mod channel {
     pub(crate) use super::queue::{
-        Either, Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, bounded, recv_either, unbounded,
-        wait_for,
+        Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, recv_unless, send_unless,
+        try_next, unbounded, wait_any, wait_for,
     };
+    pub(crate) use super::queue::{Receiver, Sender, Watched};
 }
 
 pub(crate) mod thread {

@@ -50,6 +50,58 @@ pub(crate) mod channel {
         };
     }
 
+    /// The next message if there is one; else whether there will be none.
+    pub(crate) fn try_next<T>(receiver: &Receiver<T>) -> Result<T, bool> {
+        receiver.try_recv().map_err(|error| error.is_disconnected())
+    }
+
+    /// Sends, waiting for room, unless nobody receives or `cut` has a message or is disconnected; then the message comes back.
+    pub(crate) fn send_unless<T>(sender: &Sender<T>, message: T, cut: &Receiver<()>) -> Result<(), T> {
+        let message = match sender.try_send(message) {
+            Ok(()) => return Ok(()),
+            Err(refused) if refused.is_disconnected() => return Err(refused.into_inner()),
+            Err(full) => full.into_inner(),
+        };
+        let mut select = crossbeam_channel::Select::new();
+        let send = select.send(sender);
+        select.recv(cut);
+        let chosen = select.select();
+        if chosen.index() == send {
+            return chosen.send(sender, message).map_err(|refused| refused.0);
+        }
+        let _ = chosen.recv(cut);
+        Err(message)
+    }
+
+    /// Receives, waiting, unless all senders are gone or `cut` has a message or is disconnected.
+    pub(crate) fn recv_unless<T>(receiver: &Receiver<T>, cut: &Receiver<()>) -> Result<T, RecvError> {
+        crossbeam_channel::select! {
+            recv(receiver) -> message => message,
+            recv(cut) -> _ => Err(RecvError),
+        }
+    }
+
+    /// A channel, whatever its messages.
+    pub trait Watched {
+        fn add<'a>(&'a self, select: &mut crossbeam_channel::Select<'a>);
+    }
+
+    impl<T> Watched for Receiver<T> {
+        fn add<'a>(&'a self, select: &mut crossbeam_channel::Select<'a>) {
+            select.recv(self);
+        }
+    }
+
+    /// Waits until the bell, whose ring is taken, or one of the others has a message or is disconnected.
+    pub(crate) fn wait_any(bell: &Receiver<()>, others: &[&dyn Watched]) {
+        let mut select = crossbeam_channel::Select::new();
+        let rung = select.recv(bell);
+        others.iter().for_each(|other| other.add(&mut select));
+        if select.ready() == rung {
+            let _ = bell.try_recv();
+        }
+    }
+
     /// What [`recv_either`] received, and from which side.
     #[derive(Debug)]
     pub(crate) enum Either<A, B> {

@@ -24,16 +24,16 @@ struct Channel<T> {
 }
 
 #[derive(Debug, Default)]
-struct Watcher {
+pub struct Watcher {
     rung: Mutex<bool>,
     bell: Condvar,
 }
 
 #[derive(Debug)]
-pub(crate) struct Sender<T>(Arc<Channel<T>>);
+pub struct Sender<T>(Arc<Channel<T>>);
 
 #[derive(Debug)]
-pub(crate) struct Receiver<T>(Arc<Channel<T>>);
+pub struct Receiver<T>(Arc<Channel<T>>);
 
 #[derive(Debug)]
 pub(crate) enum Either<A, B> {
@@ -141,6 +141,99 @@ pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::In
     } else {
         let _ = receiver.recv();
     }
+}
+
+/// The next message if there is one; else whether there will be none.
+pub(crate) fn try_next<T>(receiver: &Receiver<T>) -> Result<T, bool> {
+    receiver.try_recv().map_err(|error| error == TryRecvError::Disconnected)
+}
+
+impl Watcher {
+    /// Waits until one of the channels that were told has changed since the last wait.
+    fn wait(&self) {
+        let mut rung = self.rung.lock();
+        while !*rung {
+            self.bell.wait(&mut rung);
+        }
+        *rung = false;
+    }
+}
+
+/// Whether the channel has a message or is disconnected.
+fn is_ready<T>(channel: &Channel<T>) -> bool {
+    let state = channel.state.lock();
+    !state.queue.is_empty() || state.senders == 0
+}
+
+/// Sends, waiting for room, unless nobody receives or `cut` has a message or is disconnected; then the message comes back.
+pub(crate) fn send_unless<T>(sender: &Sender<T>, mut message: T, cut: &Receiver<()>) -> Result<(), T> {
+    let watcher = Arc::new(Watcher::default());
+    sender.0.watch(&watcher);
+    cut.0.watch(&watcher);
+    let sent = loop {
+        match sender.try_send(message) {
+            Ok(()) => break Ok(()),
+            Err(TrySendError::Disconnected(back)) => break Err(back),
+            Err(TrySendError::Full(back)) if is_ready(&cut.0) => break Err(back),
+            Err(TrySendError::Full(back)) => message = back,
+        }
+        watcher.wait();
+    };
+    sender.0.unwatch(&watcher);
+    cut.0.unwatch(&watcher);
+    sent
+}
+
+/// Receives, waiting, unless all senders are gone or `cut` has a message or is disconnected.
+pub(crate) fn recv_unless<T>(receiver: &Receiver<T>, cut: &Receiver<()>) -> Result<T, RecvError> {
+    let watcher = Arc::new(Watcher::default());
+    receiver.0.watch(&watcher);
+    cut.0.watch(&watcher);
+    let received = loop {
+        match receiver.try_recv() {
+            Ok(message) => break Ok(message),
+            Err(TryRecvError::Disconnected) => break Err(RecvError),
+            Err(TryRecvError::Empty) if is_ready(&cut.0) => break Err(RecvError),
+            Err(TryRecvError::Empty) => watcher.wait(),
+        }
+    };
+    receiver.0.unwatch(&watcher);
+    cut.0.unwatch(&watcher);
+    received
+}
+
+/// A channel, whatever its messages.
+pub trait Watched {
+    #[doc(hidden)]
+    fn watch(&self, watcher: &Arc<Watcher>);
+    #[doc(hidden)]
+    fn unwatch(&self, watcher: &Arc<Watcher>);
+    #[doc(hidden)]
+    fn is_ready(&self) -> bool;
+}
+
+impl<T> Watched for Receiver<T> {
+    fn watch(&self, watcher: &Arc<Watcher>) {
+        self.0.watch(watcher);
+    }
+    fn unwatch(&self, watcher: &Arc<Watcher>) {
+        self.0.unwatch(watcher);
+    }
+    fn is_ready(&self) -> bool {
+        is_ready(&self.0)
+    }
+}
+
+/// Waits until the bell, whose ring is taken, or one of the others has a message or is disconnected.
+pub(crate) fn wait_any(bell: &Receiver<()>, others: &[&dyn Watched]) {
+    let watcher = Arc::new(Watcher::default());
+    bell.0.watch(&watcher);
+    others.iter().for_each(|other| other.watch(&watcher));
+    while bell.try_recv().is_err() && !others.iter().any(|other| other.is_ready()) {
+        watcher.wait();
+    }
+    bell.0.unwatch(&watcher);
+    others.iter().for_each(|other| other.unwatch(&watcher));
 }
 
 /// Registers with both channels, looks at both, and waits for either to ring. Registering first means that whatever

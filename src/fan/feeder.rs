@@ -1,0 +1,122 @@
+//! A service fed from a channel that is there already.
+
+use super::builder::{Alone, Ends, FanOutBuilder};
+use super::input::Input;
+use super::output::Output;
+use super::work::Work;
+use crate::error::{BuildError, SendError};
+use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::{Arc, Mutex, thread};
+use std::fmt;
+
+/// The thread that feeds a service from a channel; made by [`FanOutBuilder::start_from`].
+///
+/// It ends, and closes the service, when the channel is disconnected and empty, or when the service refuses an item. Dropping it
+/// ends it too, and joins the thread.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::FanOut;
+///
+/// let (sender, receiver) = crossbeam_channel::unbounded();
+/// let (feeder, output) = FanOut::builder(|n: u64| Ok::<_, ()>(n * n)).start_from(receiver)?;
+/// (1..=3).for_each(|n| sender.send(n).unwrap());
+/// drop(sender);
+/// assert_eq!(output.results().flatten().sum::<u64>(), 14);
+/// assert!(feeder.join().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping the feeder ends the feeding"]
+pub struct Feeder<T> {
+    thread: Option<thread::JoinHandle>,
+    refused: Arc<Mutex<Option<SendError<T>>>>,
+    cut: Option<Sender<()>>,
+}
+
+impl<T> Feeder<T> {
+    /// Waits until the channel is disconnected and empty, or the service refuses an item.
+    ///
+    /// # Errors
+    ///
+    /// The item that was taken from the channel and refused, and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = crossbeam_channel::unbounded();
+    /// let (feeder, output) = fanpool::FanOut::builder(|n: u64| Ok::<_, ()>(n)).start_from(receiver)?;
+    /// drop(output);
+    /// sender.send(7)?;
+    /// assert_eq!(feeder.join().unwrap_err().into_inner(), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn join(mut self) -> Result<(), SendError<T>> {
+        self.wait();
+        self.refused.lock().take().map_or(Ok(()), Err)
+    }
+
+    fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            if thread.id() != thread::id() {
+                thread.join();
+            }
+        }
+    }
+}
+
+impl<T> Drop for Feeder<T> {
+    fn drop(&mut self) {
+        self.cut = None;
+        self.wait();
+    }
+}
+
+impl<T> fmt::Debug for Feeder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feeder").field("ended", &self.thread.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl<T, W> FanOutBuilder<'static, T, W, Alone>
+where
+    T: Send + 'static,
+    W: Work<T> + 'static,
+{
+    /// Starts the service with the items of a channel, which a thread of its own, `<name>-feeder`, takes as long as the window has
+    /// room.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](FanOutBuilder::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (sender, receiver) = crossbeam_channel::bounded(4);
+    /// std::thread::spawn(move || (0..9).for_each(|n| drop(sender.send(n))));
+    /// let (feeder, output) = fanpool::FanOut::builder(|n: u64| Ok::<_, ()>(n)).ordered().start_from(receiver)?;
+    /// assert!(output.results().flatten().eq(0..9));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn start_from(self, items: Receiver<T>) -> Result<(Feeder<T>, Output<'static, W::Out, W::Error>), BuildError> {
+        let (input, output): Ends<'static, T, W> = self.start()?;
+        let (cut, cuts) = channel::bounded(1);
+        let refused = Arc::new(Mutex::new(None));
+        let kept = refused.clone();
+        let name = format!("{}-feeder", output.control().name());
+        match thread::start(name, None, move || feed(&input, &items, &cuts, &kept)) {
+            Ok(thread) => Ok((Feeder { thread: Some(thread), refused, cut: Some(cut) }, output)),
+            Err(source) => Err(BuildError::Thread { wanted: 1, started: 0, source }),
+        }
+    }
+}
+
+fn feed<T>(input: &Input<'static, T>, items: &Receiver<T>, cut: &Receiver<()>, refused: &Mutex<Option<SendError<T>>>) {
+    while let Ok(item) = channel::recv_unless(items, cut) {
+        if let Err(error) = input.send(item) {
+            *refused.lock() = Some(error);
+            return;
+        }
+    }
+}
