@@ -32,6 +32,17 @@ map_parks_unmarked         map::a_result_is_delivered_while_its_worker_goes_on
 map_turn_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
 map_feed_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
 map_takes_over_none        map::what_stands_behind_a_running_item_is_taken_from_its_batch
+release_wakes_nobody       fan::a_waiting_sender_against_a_receive
+wait_without_a_look        fan::a_waiting_sender_against_a_receive
+landing_rings_nobody       fan::a_waiting_sender_against_a_receive
+collector_leaves_no_mark   fan::a_waiting_sender_against_a_receive
+end_rings_nobody           fan::the_last_input_dropped_against_a_parked_collector
+push_queues_no_job         fan::wait_against_the_last_item
+service_arrival_summons_none   fan::two_workers_are_summoned_for_two_items
+service_leaves_without_a_look  fan::a_waiting_sender_against_a_receive
+service_yields_without_summons fan::two_workers_are_summoned_for_two_items
+idle_collector_does_not_look   fan::a_collector_that_helps_against_a_push
+summons_not_passed_on      fan::a_collector_that_helps_against_a_push
 "
 
 missed=0

@@ -1,0 +1,251 @@
+//! Services: credits, places, the collector, strands, and the ends.
+
+use super::{Flag, Shared, model, pool};
+use fanpool::{FanOut, Help, Pool, SendReason, TaskError};
+use loom::alloc::Track;
+use std::sync::Arc;
+
+fn shared_pool(workers: usize) -> Arc<Pool> {
+    Arc::new(pool(workers))
+}
+
+fn same(n: u64) -> Result<u64, ()> {
+    Ok(n)
+}
+
+#[test]
+fn two_producers_against_the_last_credit() {
+    // One place: of two producers one must wait until the outcome of the other was taken.
+    model(2, || {
+        let (input, mut output) = FanOut::builder(same).pool(shared_pool(1)).window(1).start().unwrap();
+        let other = input.clone();
+        let producers = [
+            loom::thread::spawn(move || drop(input.send(1).unwrap())),
+            loom::thread::spawn(move || drop(other.send(2).unwrap())),
+        ];
+        assert_eq!(output.by_ref().map(|outcome| outcome.result.unwrap()).sum::<u64>(), 3);
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+    });
+}
+
+#[test]
+fn a_waiting_sender_against_a_receive() {
+    model(2, || {
+        let (input, mut output) = FanOut::builder(same).pool(shared_pool(1)).window(1).start().unwrap();
+        let producer = loom::thread::spawn(move || {
+            for n in 0..2 {
+                input.send(n).unwrap();
+            }
+        });
+        assert_eq!(output.recv().unwrap().seq, 0);
+        assert_eq!(output.recv().unwrap().seq, 1);
+        assert!(output.recv().is_err());
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_consumer_dropped_against_a_worker_and_a_sender() {
+    model(3, || {
+        let value = Shared::new();
+        let pool = shared_pool(1);
+        let (input, output) =
+            FanOut::builder(|value: Track<Arc<Shared>>| Ok::<_, ()>(value)).pool(pool.clone()).window(1).start().unwrap();
+        let item = value.clone();
+        let producer = loom::thread::spawn(move || {
+            let _ = input.send(Track::new(item.clone()));
+            if let Err(refused) = input.send(Track::new(item)) {
+                assert_eq!(refused.reason(), SendReason::Cancelled);
+            }
+        });
+        drop(output);
+        producer.join().unwrap();
+        drop(pool);
+        // Every item was dropped, by whoever had it.
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+#[test]
+fn stop_against_pause_and_a_worker() {
+    model(2, || {
+        let (input, output) = FanOut::builder(same).pool(shared_pool(1)).window(2).ordered().start().unwrap();
+        let (one, two) = (input.control(), input.control());
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        let stopper = loom::thread::spawn(move || one.stop());
+        two.pause();
+        stopper.join().unwrap();
+        let mut seen = 0;
+        for outcome in output {
+            assert_eq!(outcome.seq, seen);
+            assert!(matches!(outcome.result, Ok(_) | Err(TaskError::Cancelled)));
+            seen += 1;
+        }
+        assert_eq!(seen, 2);
+        let counts = two.counts();
+        assert_eq!(counts.accepted, counts.finished + counts.cancelled);
+    });
+}
+
+#[test]
+fn resume_against_a_worker_that_leaves_for_the_pause() {
+    model(3, || {
+        let (input, mut output) = FanOut::builder(same).pool(shared_pool(1)).start().unwrap();
+        let control = input.control();
+        input.send(0).unwrap();
+        control.pause();
+        control.resume();
+        assert_eq!(output.recv().unwrap().seq, 0);
+    });
+}
+
+#[test]
+fn a_strand_handed_over_against_a_push() {
+    // Both items are of one key, so they touch the value one after the other, whichever threads run them.
+    model(2, || {
+        let value = Shared::new();
+        let inner = value.clone();
+        let (input, output) = FanOut::builder(move |n: usize| {
+            assert_eq!(inner.get(), n);
+            inner.add();
+            Ok::<_, ()>(())
+        })
+        .pool(shared_pool(2))
+        .key(|_: &usize| 7)
+        .start()
+        .unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        drop(input);
+        assert_eq!(output.partition().0.len(), 2);
+        assert_eq!(value.get(), 2);
+    });
+}
+
+#[test]
+fn a_key_that_hangs_holds_up_no_other() {
+    model(2, || {
+        let flag = Flag::new();
+        let inner = flag.clone();
+        let (input, output) = FanOut::builder(move |n: u64| {
+            if n == 0 { inner.wait() } else { inner.set() }
+            Ok::<_, ()>(())
+        })
+        .pool(shared_pool(2))
+        .key(|n: &u64| *n)
+        .start()
+        .unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        drop(input);
+        assert_eq!(output.partition().0.len(), 2);
+    });
+}
+
+#[test]
+fn drain_against_send() {
+    model(3, || {
+        let (input, output) = FanOut::builder(same).pool(shared_pool(1)).start().unwrap();
+        let control = input.control();
+        let producer = loom::thread::spawn(move || input.send(5).is_ok());
+        control.drain();
+        let outcomes = output.count();
+        let accepted = producer.join().unwrap();
+        assert_eq!(outcomes, usize::from(accepted));
+        assert_eq!(control.wait().unwrap().finished, u64::from(accepted));
+    });
+}
+
+#[test]
+fn the_last_input_dropped_against_a_parked_collector() {
+    model(3, || {
+        let (input, mut output) = FanOut::builder(same).pool(shared_pool(1)).start().unwrap();
+        let producer = loom::thread::spawn(move || drop(input));
+        assert!(output.recv().is_err());
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn the_order_of_items_that_panic() {
+    model(2, || {
+        let work = |n: u64| if n == 0 { std::panic::resume_unwind(Box::new(n)) } else { Ok::<_, ()>(Track::new(n)) };
+        let (input, output) = FanOut::builder(work).pool(shared_pool(2)).ordered().start().unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        drop(input);
+        let kinds: Vec<_> = output.map(|outcome| (outcome.seq, outcome.result.is_ok())).collect();
+        assert_eq!(kinds, [(0, false), (1, true)]);
+    });
+}
+
+#[test]
+fn a_collector_that_helps_against_a_push() {
+    // The only worker collects, so it must run the item itself, whenever that comes.
+    model(3, || {
+        let pool = shared_pool(1);
+        let (input, mut output) = FanOut::builder(same).pool(pool.clone()).start().unwrap();
+        let received = pool.submit(move || output.recv().unwrap().result.unwrap());
+        input.send(3).unwrap();
+        assert_eq!(received.join().unwrap(), 3);
+    });
+}
+
+#[test]
+fn a_sender_that_helps_where_nobody_else_can() {
+    model(2, || {
+        let pool = shared_pool(1);
+        let (input, output) = FanOut::builder(same).pool(pool.clone()).window(1).start().unwrap();
+        let collector = loom::thread::spawn(move || output.count());
+        pool.spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap()))).unwrap();
+        assert_eq!(collector.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn two_workers_are_summoned_for_two_items() {
+    model(2, || {
+        let flag = Flag::new();
+        let inner = flag.clone();
+        let work = move |n: u64| {
+            if n == 0 { inner.wait() } else { inner.set() }
+            Ok::<_, ()>(())
+        };
+        let (input, output) = FanOut::builder(work).pool(shared_pool(2)).start().unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        drop(input);
+        assert_eq!(output.count(), 2);
+    });
+}
+
+#[test]
+fn wait_against_the_last_item() {
+    model(3, || {
+        let value = Shared::new();
+        let inner = value.clone();
+        let work = move |()| {
+            inner.add();
+            Ok::<_, ()>(())
+        };
+        let (input, output) = FanOut::builder(work).pool(shared_pool(1)).start().unwrap();
+        input.send(()).unwrap();
+        let control = input.control();
+        drop(input);
+        assert_eq!(control.wait().unwrap().finished, 1);
+        assert_eq!(value.get(), 1);
+        drop(output);
+    });
+}
+
+#[test]
+fn helping_both_ends_with_a_window_of_one() {
+    model(2, || {
+        let (input, mut output) =
+            FanOut::builder(same).pool(shared_pool(1)).window(1).help(Help::Both).start().unwrap();
+        let producer = loom::thread::spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap())));
+        assert_eq!(output.by_ref().count(), 2);
+        producer.join().unwrap();
+    });
+}
