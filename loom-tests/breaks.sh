@@ -32,6 +32,11 @@ map_parks_unmarked         map::a_result_is_delivered_while_its_worker_goes_on
 map_turn_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
 map_feed_queues_none       map::items_that_wait_for_each_other_get_a_thread_each
 map_takes_over_none        map::what_stands_behind_a_running_item_is_taken_from_its_batch
+object_return_wakes_nobody      object_pool::a_return_against_a_get
+object_promise_ignored          object_pool::a_newcomer_against_a_promise
+object_not_made_wakes_nobody    object_pool::a_failed_make_against_a_waiter
+object_detached_wakes_nobody    object_pool::a_detached_object_against_a_waiter
+object_thrown_out_wakes_nobody  object_pool::an_object_thrown_out_against_a_waiter
 "
 
 missed=0

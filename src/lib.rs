@@ -9,6 +9,7 @@ mod handle;
 mod job;
 mod join;
 mod map;
+mod object_pool;
 mod panics;
 mod pool;
 mod scope;
@@ -20,9 +21,12 @@ mod try_scope;
 pub mod model;
 
 pub use cancel::CancelToken;
-pub use error::{BuildError, Failures, JoinError, Refused, RefusedReason, ResizeError, TaskPanicked, WouldDeadlock};
+pub use error::{
+    BuildError, Failures, GetError, JoinError, Refused, RefusedReason, ResizeError, TaskPanicked, WouldDeadlock,
+};
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
+pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,

@@ -1,8 +1,10 @@
 //! Every error of the crate. A refused value always comes back.
 
 mod build;
+mod get;
 
 pub use build::{BuildError, ResizeError};
+pub use get::GetError;
 
 use crate::panics::{self, Payload};
 use crate::sync::Mutex;

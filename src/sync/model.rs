@@ -125,6 +125,10 @@ pub(crate) mod thread {
         loom::thread::current().id()
     }
 
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+
     impl JoinHandle {
         pub(crate) fn join(self) {
             let _ = self.0.join();

@@ -93,6 +93,11 @@ pub(crate) mod thread {
         std::thread::current().id()
     }
 
+    /// Whether this thread unwinds.
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+
     impl JoinHandle {
         /// Waits until the thread has ended, thread-local destructors included.
         pub(crate) fn join(self) {

@@ -7,6 +7,7 @@ mod ending;
 mod helpers;
 mod join;
 mod map;
+mod object_pool;
 mod waiting;
 
 use fanpool::{Pool, Workers};
