@@ -4,7 +4,7 @@
 use fanpool::ObjectPool;
 use std::error::Error;
 use std::hint::black_box;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Barrier, Condvar, Mutex, PoisonError};
 
 const TURNS: usize = 1_000_000;
 const HAND_OVERS: usize = 20_000;
@@ -37,11 +37,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Does `turn` so many times on each of so many threads.
 fn on(threads: usize, turns: usize, turn: impl Fn() + Sync) {
+    let start = Barrier::new(threads);
+    let run = || {
+        start.wait();
+        (0..turns).for_each(|_| turn());
+    };
     std::thread::scope(|s| {
         for _ in 1..threads {
-            s.spawn(|| (0..turns).for_each(|_| turn()));
+            s.spawn(run);
         }
-        (0..turns).for_each(|_| turn());
+        run();
     });
 }
 

@@ -4,8 +4,8 @@ use super::TaskPanicked;
 use std::error::Error;
 use std::fmt;
 
-/// Why an [`ObjectPool`](crate::ObjectPool) lent no object. Nothing is held by the caller: a place that was taken for the object has
-/// been given back.
+/// Why an [`ObjectPool`](crate::ObjectPool) lent no object. Nothing is held by the caller: a place that was taken for
+/// the object has been given back.
 ///
 /// # Examples
 ///
@@ -25,7 +25,8 @@ pub enum GetError<E> {
     Make(E),
     /// `make` panicked.
     MakePanicked(TaskPanicked),
-    /// Every object is lent or promised to somebody who waits, and [`try_get`](crate::ObjectPool::try_get) does not wait.
+    /// Every object is lent or promised to somebody who waits, and [`try_get`](crate::ObjectPool::try_get) does not
+    /// wait.
     Empty,
     /// The time given to [`get_timeout`](crate::ObjectPool::get_timeout) ran out.
     TimedOut,
@@ -42,8 +43,8 @@ impl<E: fmt::Display> fmt::Display for GetError<E> {
     }
 }
 
-/// Asks for no more than text of `E`, so that a `String` or a `Box<dyn Error>` will do; the text of `E` is part of this one's,
-/// and `E` itself is in [`GetError::Make`].
+/// Asks for no more than text of `E`, so that a `String` or a `Box<dyn Error>` will do; the text of `E` is part of this
+/// one's, and `E` itself is in [`GetError::Make`].
 impl<E: fmt::Debug + fmt::Display> Error for GetError<E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {

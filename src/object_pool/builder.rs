@@ -77,10 +77,11 @@ impl<T, E> ObjectPoolBuilder<T, E> {
         self
     }
 
-    /// Called with an idle object that is about to be lent again, on the thread that asks for it; not with one just made.
+    /// Called with an idle object that is about to be lent again, on the thread that asks for it; not with one just
+    /// made.
     ///
-    /// If it says `false` or panics, the object is thrown out, and the next idle one is checked, or a new one made. A panic goes no
-    /// further.
+    /// If it says `false` or panics, the object is thrown out, and the next idle one is checked, or a new one made. A
+    /// panic goes no further.
     ///
     /// # Default
     ///

@@ -149,7 +149,7 @@ impl<T> Home<T> {
         state.queue.push_back(Waiter { ticket, bell: bell.clone() });
         loop {
             let over = bell.wait_until(&mut state, deadline);
-            // Whoever has been promised something is no longer in the queue. It takes it even if its time is over as well.
+            // Whoever has been promised something is no longer in the queue, and takes it even if its time is over too.
             match state.queue.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
                 Err(_) => {
                     if let Some(claim) = state.take() {

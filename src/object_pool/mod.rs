@@ -1,46 +1,49 @@
 //! Bounded, thread-safe reuse of buffers and connections.
 //!
-//! `home` holds what is shared: idle objects, counts, and one condition variable, all under one lock. `pooled` is the guard.
-//! User code (`make`, `reset`, `check`, an object's `Drop`) is only ever called without the lock, inside of `panics`.
+//! `home` holds what is shared: idle objects, counts and the queue of those who wait, all under one lock. `pooled` is the
+//! guard. User code (`make`, `reset`, `check`, an object's `Drop`) is only ever called without the lock, inside of
+//! `panics`.
 //!
-//! **Places.** At most `max` objects exist. Each has a place from before it is made until after it is dropped or detached. Whoever
-//! asks makes a *claim* and wins either an idle object in its place, the newest first since its memory is warm, or an empty
-//! place. From there on the claimant owns that place and every way out gives it on: to the guard with the object; to the next idle
-//! object, if `check` refuses this one; back to the pool, if `make` fails or panics. The guard owns it until the object becomes
-//! idle, is thrown out or is detached. A leaked guard keeps it.
+//! **Places.** At most `max` objects exist. Each has a place from before it is made until after it is dropped or
+//! detached. Whoever asks makes a *claim* and wins either an idle object in its place, the newest first since its
+//! memory is warm, or an empty place. From there on the claimant owns that place and every way out gives it on: to the
+//! guard with the object; to the next idle object, if `check` refuses this one; back to the pool, if `make` fails or
+//! panics. The guard owns it until the object becomes idle, is thrown out or is detached. A leaked guard keeps it.
 //!
-//! **Free, promised, waiting.** What is *free* is what a claim could win: idle objects and empty places. A claim that finds
-//! nothing free goes to the end of a queue and sleeps on a bell of its own. Whatever becomes free from then on (an object that came
-//! back, a place whose object was thrown out or detached, or never made) is *promised* to the first of the queue: that one leaves the
-//! queue and its bell is rung. A newcomer may only take what is free beyond what is promised. So those who wait are served in the order of
-//! their coming and before those who come later, and a thread that returns an object and at once asks for one again
-//! cannot starve the others.
+//! **Free, promised, waiting.** What is *free* is what a claim could win: idle objects and empty places. A claim that
+//! finds nothing free goes to the end of a queue and sleeps on a bell of its own. Whatever becomes free from then on
+//! (an object that came back, a place whose object was thrown out or detached, or never made) is *promised* to the
+//! first of the queue: that one leaves the queue and its bell is rung. A newcomer may only take what is free beyond
+//! what is promised. So those who wait are served in the order of their coming and before those who come later, and a
+//! thread that returns an object and at once asks for one again cannot starve the others.
 //!
 //! **No waiter is left asleep beside something free.** Under the lock, always:
 //!
-//! 1. *promised ≤ free.* Promises are made for what has just become free. Newcomers leave what is promised. Whoever has a promise takes one
-//!    of the free for it. A claimant whose object was thrown out takes an idle one *for* the place that it brings, which leaves
-//!    as much free as there was.
-//! 2. *Somebody is in the queue only if free = promised.* It came because there was no more than that, and whatever became free since was
-//!    promised to somebody. So nobody sleeps whom nobody is bound to wake.
-//! 3. *Whoever has a promise wakes and takes it.* A waiter enters the queue and goes to sleep in one step under the lock, so a promise that finds
-//!    it in the queue is made after it slept, and the bell that is rung then, after the lock is released, is heard: no other
-//!    thread waits on that bell, so none can swallow the notice.
+//! 1. *promised ≤ free.* Promises are made for what has just become free. Newcomers leave what is promised. Whoever has
+//!    a promise takes one of the free for it. A claimant whose object was thrown out takes an idle one *for* the place
+//!    that it brings, which leaves as much free as there was.
+//! 2. *Somebody is in the queue only if free = promised.* It came because there was no more than that, and whatever
+//!    became free since was promised to somebody. So nobody sleeps whom nobody is bound to wake.
+//! 3. *Whoever has a promise wakes and takes it.* A waiter enters the queue and goes to sleep in one step under the
+//!    lock, so a promise that finds it in the queue is made after it slept, and the bell that is rung then, after the
+//!    lock is released, is heard: no other thread waits on that bell, so none can swallow the notice.
 //!
-//! A waiter whose time runs out looks, under the lock, whether it is still in the queue. If not, it has been promised something, perhaps in this very
-//! moment, and takes it; the bell then rings for nobody. If so, it removes itself, and a promise made later goes to the
-//! next. Either way no promise is lost with it.
+//! A waiter whose time runs out looks, under the lock, whether it is still in the queue. If not, it has been promised
+//! something, perhaps in this very moment, and takes it; the bell then rings for nobody. If so, it removes itself, and
+//! a promise made later goes to the next. Either way no promise is lost with it.
 //!
-//! **The end.** Guards hold the pool weakly. When its last handle is dropped nobody waits, since whoever waits borrows a handle; idle
-//! objects are dropped then, lent ones when they come back. A guard that is coming back in that moment may be the one that drops all.
+//! **The end.** Guards hold the pool weakly. When its last handle is dropped nobody waits, since whoever waits borrows
+//! a handle; idle objects are dropped then, lent ones when they come back. A guard that is coming back in that moment
+//! may be the one that drops all.
 //!
 //! # Why not one of those that exist
 //!
-//! As of November 2026: object-pool 0.6, lockfree-object-pool 0.1.6 and opool 0.2 bound what is idle, if anything, make further objects when none
-//! is, and cannot wait; their `make` cannot fail, and where user code runs as an object comes back, its panic comes out of `Drop`.
-//! sharded-slab 0.1.7 does not wait either, and asks for `Default` and a `Clear` of its own. r2d2 0.8 is bounded and waits, but connects on
-//! threads of its own, retries a failed `connect` until the caller's time is over and then gives its text alone, and loses a place for
-//! good when `connect`, `is_valid` or `has_broken` panics.
+//! As of November 2026: object-pool 0.6, lockfree-object-pool 0.1.6 and opool 0.2 bound what is idle, if anything, make
+//! further objects when none is, and cannot wait; their `make` cannot fail, and where user code runs as an object comes
+//! back, its panic comes out of `Drop`. sharded-slab 0.1.7 does not wait either, and asks for `Default` and a `Clear`
+//! of its own. r2d2 0.8 is bounded and waits, but connects on threads of its own, retries a failed `connect` until the
+//! caller's time is over and then gives its text alone, and loses a place for good when `connect`, `is_valid` or
+//! `has_broken` panics.
 
 mod builder;
 mod home;
@@ -60,16 +63,17 @@ use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
-/// Lends objects that are costly to make, such as buffers and connections, and takes them back: at most [`max`](ObjectPoolBuilder::max)
-/// exist at once.
+/// Lends objects that are costly to make, such as buffers and connections, and takes them back: at most
+/// [`max`](ObjectPoolBuilder::max) exist at once.
 ///
-/// A clone is another handle to the same pool. Objects are made when they are first needed and lent newest first; [`Pooled`], the guard,
-/// borrows nothing and brings its object back when it is dropped. Whoever waits is served before whoever comes later. When the
-/// last handle is dropped, idle objects are dropped too, and lent ones when they come back.
+/// A clone is another handle to the same pool. Objects are made when they are first needed and lent newest first;
+/// [`Pooled`], the guard, borrows nothing and brings its object back when it is dropped. Whoever waits is served before
+/// whoever comes later. When the last handle is dropped, idle objects are dropped too, and lent ones when they come
+/// back.
 ///
-/// `E` is the error of making an object; a pool built with [`new`](ObjectPool::new) has none. All closures run on the thread that
-/// asks for or returns the object, several at a time, without a lock. They may use the pool, but not wait for it: a thread that waits for
-/// an object while it holds all of them, in a closure or in guards, waits for ever.
+/// `E` is the error of making an object; a pool built with [`new`](ObjectPool::new) has none. All closures run on the
+/// thread that asks for or returns the object, several at a time, without a lock. They may use the pool, but not wait
+/// for it: a thread that waits for an object while it holds all of them, in a closure or in guards, waits for ever.
 ///
 /// # Examples
 ///
@@ -154,12 +158,13 @@ impl<T, E> ObjectPool<T, E> {
     ///
     /// # Blocking
     ///
-    /// Until an object comes back or may be made, without limit; and for as long as `check`, `make` and the `Drop` of objects that are thrown
-    /// out take. A guard that is leaked never comes back.
+    /// Until an object comes back or may be made, without limit; and for as long as `check`, `make` and the `Drop` of
+    /// objects that are thrown out take. A guard that is leaked never comes back.
     ///
     /// # Errors
     ///
-    /// [`GetError::Make`] and [`GetError::MakePanicked`]; the place is free again, and the next who waits tries to make an object.
+    /// [`GetError::Make`] and [`GetError::MakePanicked`]; the place is free again, and the next who waits tries to make
+    /// an object.
     ///
     /// # Examples
     ///
@@ -179,7 +184,8 @@ impl<T, E> ObjectPool<T, E> {
     ///
     /// # Errors
     ///
-    /// Those of [`get`](ObjectPool::get), and [`GetError::Empty`] if all objects are lent or promised to threads that wait.
+    /// Those of [`get`](ObjectPool::get), and [`GetError::Empty`] if all objects are lent or promised to threads that
+    /// wait.
     ///
     /// # Examples
     ///
@@ -197,8 +203,8 @@ impl<T, E> ObjectPool<T, E> {
         self.lend(Patience::None)
     }
 
-    /// As [`get`](ObjectPool::get), but waits for at most `timeout`; what `check`, `make` and `Drop` take comes on top. A timeout too
-    /// long for the clock never runs out.
+    /// As [`get`](ObjectPool::get), but waits for at most `timeout`; what `check`, `make` and `Drop` take comes on top.
+    /// A timeout too long for the clock never runs out.
     ///
     /// # Errors
     ///
@@ -304,7 +310,8 @@ impl<T, E> fmt::Debug for ObjectPool<T, E> {
 }
 
 impl<T, E> Drop for Inner<T, E> {
-    /// What `make` captured may panic in its `Drop`; the other hooks and the objects are dropped with `home`, in the same way.
+    /// What `make` captured may panic in its `Drop`; the other hooks and the objects are dropped with `home`, in the
+    /// same way.
     fn drop(&mut self) {
         let make = mem::replace(&mut self.make, Box::new(|| unreachable!("the last handle is gone")));
         panics::drop_each([make]);
@@ -344,8 +351,8 @@ pub struct ObjectStats {
     pub failed: u64,
     /// How often an object was lent again. One that is in `check` counts, until it is refused.
     pub reused: u64,
-    /// Objects that were thrown out: refused by `check`, spoiled by a `check` or `reset` that panicked, or returned by a thread that was
-    /// unwinding.
+    /// Objects that were thrown out: refused by `check`, spoiled by a `check` or `reset` that panicked, or returned by
+    /// a thread that was unwinding.
     pub thrown_out: u64,
     /// Objects that were taken out with [`Pooled::detach`].
     pub detached: u64,

@@ -16,8 +16,8 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 /// 3. `reset` runs on this thread. If it panics, the object is thrown out.
 /// 4. The object goes to whoever waits, or becomes idle.
 ///
-/// Dropping it never panics, not even if `reset` or the object's `Drop` does, and blocks only for as long as those take. A
-/// guard that is leaked costs its place: the pool has one less to give, and is otherwise well.
+/// Dropping it never panics, not even if `reset` or the object's `Drop` does, and blocks only for as long as those
+/// take. A guard that is leaked costs its place: the pool has one less to give, and is otherwise well.
 ///
 /// # Examples
 ///
