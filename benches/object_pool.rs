@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::{Barrier, Condvar, Mutex, PoisonError};
 
 const TURNS: usize = 1_000_000;
-const HAND_OVERS: usize = 20_000;
+const HAND_OVERS: usize = 50_000;
 const ROUNDS: usize = 11;
 
 fn main() -> Result<(), Box<dyn Error>> {
