@@ -43,6 +43,11 @@ service_leaves_without_a_look  fan::a_waiting_sender_against_a_receive
 service_yields_without_summons fan::two_workers_are_summoned_for_two_items
 idle_collector_does_not_look   fan::a_collector_that_helps_against_a_push
 summons_not_passed_on      fan::a_collector_that_helps_against_a_push
+object_return_wakes_nobody      object_pool::a_return_against_a_get
+object_promise_ignored          object_pool::a_newcomer_against_a_promise
+object_not_made_wakes_nobody    object_pool::a_failed_make_against_a_waiter
+object_detached_wakes_nobody    object_pool::a_detached_object_against_a_waiter
+object_thrown_out_wakes_nobody  object_pool::an_object_thrown_out_against_a_waiter
 "
 
 missed=0

@@ -10,6 +10,7 @@ mod handle;
 mod job;
 mod join;
 mod map;
+mod object_pool;
 mod panics;
 mod pool;
 mod scope;
@@ -22,8 +23,8 @@ pub mod model;
 
 pub use cancel::CancelToken;
 pub use error::{
-    BuildError, Failures, JoinError, RecvError, Refused, RefusedReason, ResizeError, SendError, SendReason, TaskError,
-    TaskPanicked, WouldDeadlock,
+    BuildError, Failures, GetError, JoinError, RecvError, Refused, RefusedReason, ResizeError, SendError, SendReason,
+    TaskError, TaskPanicked, WouldDeadlock,
 };
 pub use fan::{
     After, Alone, Branch, Collector, Control, FanIn, FanInBy, FanOut, FanOutBuilder, Feeder, Help, Input, Outcome,
@@ -31,6 +32,7 @@ pub use fan::{
 };
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
+pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,

@@ -1,9 +1,11 @@
 //! Every error of the crate. A refused value always comes back.
 
 mod build;
+mod get;
 mod service;
 
 pub use build::{BuildError, ResizeError};
+pub use get::GetError;
 pub use service::{RecvError, SendError, SendReason, TaskError};
 
 use crate::panics::{self, Payload};

@@ -127,6 +127,10 @@ pub(crate) mod thread {
         loom::thread::current().id()
     }
 
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+
     impl JoinHandle {
         pub(crate) fn id(&self) -> ThreadId {
             self.0.thread().id()

@@ -151,6 +151,11 @@ pub(crate) mod thread {
         std::thread::current().id()
     }
 
+    /// Whether this thread unwinds.
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+
     impl JoinHandle {
         pub(crate) fn id(&self) -> ThreadId {
             self.0.thread().id()

@@ -52,9 +52,22 @@ fn unsafe_stands_in_three_places() {
 
 #[test]
 fn layers_know_only_those_below() {
-    // Lowest first. `error` and `cancel` know only `sync` and `panics`.
-    let layers =
-        ["sync", "panics", "error", "cancel", "job", "group", "handle", "scope", "try_scope", "join", "pool", "map"];
+    // Lowest first. `error` and `cancel` know only `sync` and `panics`; `object_pool` knows only those and `error`.
+    let layers = [
+        "sync",
+        "panics",
+        "error",
+        "cancel",
+        "object_pool",
+        "job",
+        "group",
+        "handle",
+        "scope",
+        "try_scope",
+        "join",
+        "pool",
+        "map",
+    ];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
         let Some(own) = layers.iter().position(|name| *name == layer) else { continue };
@@ -107,4 +120,11 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::Refused<fn()>>();
     send_sync::<fanpool::Failures<std::io::Error>>();
     send_sync::<fanpool::Shutdown>();
+    send_sync::<fanpool::ObjectPool<std::cell::Cell<u8>, std::rc::Rc<u8>>>();
+    send_sync::<fanpool::ObjectPoolBuilder<std::cell::Cell<u8>, std::rc::Rc<u8>>>();
+    send_sync::<fanpool::Pooled<u8>>();
+    send_sync::<fanpool::ObjectStats>();
+    send_sync::<fanpool::GetError<u8>>();
+    fn send<T: Send>() {}
+    send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }

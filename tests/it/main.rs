@@ -19,6 +19,8 @@ mod map_flow;
 mod map_nested;
 mod map_property;
 mod map_values;
+mod object_pool;
+mod object_pool_attacked;
 mod tasks;
 mod values;
 mod waiting;

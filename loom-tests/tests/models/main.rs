@@ -8,6 +8,7 @@ mod fan;
 mod helpers;
 mod join;
 mod map;
+mod object_pool;
 mod waiting;
 
 use fanpool::{Pool, Workers};
