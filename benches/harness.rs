@@ -29,7 +29,12 @@ pub fn compare(title: &str, unit: &str, units: usize, rounds: usize, mut rows: V
     }
 }
 
-fn median(times: &mut [f64]) -> f64 {
+/// Sorts `times` and answers the one in the middle.
+///
+/// # Panics
+///
+/// Panics if there is none.
+pub fn median(times: &mut [f64]) -> f64 {
     times.sort_unstable_by(f64::total_cmp);
     times[times.len() / 2]
 }
@@ -64,6 +69,14 @@ fn calibration() -> usize {
     let steps = 1_000_000 / best.unwrap_or(1).max(1);
     STEPS.store(steps.max(1), Ordering::Relaxed);
     steps.max(1)
+}
+
+/// A field of `/proc/self/status`, in KiB; 0 where there is none.
+#[must_use]
+pub fn status(field: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }
 
 /// Nanoseconds that a cache line takes to the other core and back: what contended figures depend on.
