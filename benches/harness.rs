@@ -83,8 +83,8 @@ pub fn status(field: &str) -> usize {
 /// depend on.
 #[must_use]
 pub fn ping_pong() -> f64 {
-    const TURNS: usize = 100;
-    const ROUNDS: usize = 2_000;
+    const TURNS: usize = 1_000;
+    const ROUNDS: usize = 200;
     const STOP: usize = usize::MAX;
     let ball = AtomicUsize::new(0);
     let began = Instant::now();
