@@ -13,8 +13,8 @@ pub(crate) struct ByHand;
 #[derive(Debug)]
 pub(crate) struct Rayon(pub(crate) Arc<rayon::ThreadPool>);
 
-/// Windows from here on are bounded by two channels that share them, smaller ones by permits: measured, each is up to three
-/// times as quick as the other there.
+/// Windows from here on are bounded by two channels that share them, smaller ones by permits, each where it is quicker: permits
+/// by up to 3.7 times at small windows, the channels by a fifth at 4,096.
 const SHARED_FROM: usize = 1024;
 
 /// A channel with as many places as the window, filled by who sends and emptied by who receives.
