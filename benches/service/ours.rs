@@ -137,7 +137,7 @@ fn routes(
     spend: impl Fn(usize) + Copy + Send + Sync + 'static,
 ) {
     let load = Load::new(0, 64, Caller::Two);
-    let by = |route: fn() -> Route<u64>| {
+    let by = |route: fn() -> Route<'static, u64>| {
         move || {
             let handler = move |n: u64| {
                 spend(cost(n));
