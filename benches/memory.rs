@@ -4,20 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
-use benches::work;
+use benches::{status, work};
 use fanpool::{Pool, Workers};
 use std::fs;
 use std::hint::black_box;
 use std::time::Instant;
 
 const LIMIT: usize = 8 << 10;
-
-/// A field of `/proc/self/status`, in KiB.
-fn status(field: &str) -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 fn main() {
     let millions = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_u64);

@@ -39,8 +39,8 @@ collector_leaves_no_mark   fan::a_waiting_sender_against_a_receive
 end_rings_nobody           fan::the_last_input_dropped_against_a_parked_collector
 push_queues_no_job         fan::wait_against_the_last_item
 service_arrival_summons_none   fan::two_workers_are_summoned_for_two_items
-service_leaves_without_a_look  fan::a_waiting_sender_against_a_receive
-service_yields_without_summons fan::two_workers_are_summoned_for_two_items
+service_leaves_without_a_look  fan::push_against_a_thread_that_leaves_the_only_place
+service_yields_without_summons fan::push_against_a_thread_that_leaves_the_only_place
 idle_collector_does_not_look   fan::a_collector_that_helps_against_a_push
 summons_not_passed_on      fan::a_collector_that_helps_against_a_push
 object_return_wakes_nobody      object_pool::a_return_against_a_get

@@ -167,7 +167,7 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn for_each(self, mut sink: impl FnMut(Outcome<R, E>) + Send + 'static) -> Result<Collector, BuildError> {
-        Collector::start(self, move |output, _| output.for_each(|outcome| sink(outcome)))
+        Collector::start(self, move |output, _| output.for_each(&mut sink))
     }
 
     /// Has a thread of its own, `<name>-collector`, send each outcome to a channel. When that is full the thread waits, and with it,

@@ -56,6 +56,11 @@ pub(super) struct Lane<T, R, E, S> {
     pub(super) load: AtomicUsize,
 }
 
+/// The same, of the service with that handler.
+pub(super) type LaneOf<T, W> = Lane<T, <W as Work<T>>::Out, <W as Work<T>>::Error, <W as Work<T>>::State>;
+pub(super) type HeldOf<T, W> = Held<T, <W as Work<T>>::Out, <W as Work<T>>::Error>;
+pub(super) type SlotOf<T, W> = Slot<T, <W as Work<T>>::Out, <W as Work<T>>::Error>;
+
 pub(super) struct Held<T, R, E> {
     pub(super) waiting: Queue<T>,
     /// What the threads that have a place hold.
@@ -73,7 +78,7 @@ pub(super) struct Core<'a, T, W: Work<T>> {
     pub(super) intake: CachePadded<Mutex<Intake<T>>>,
     /// Where senders park, with the intake's lock.
     room: Condvar,
-    pub(super) lanes: Vec<Lane<T, W::Out, W::Error, W::State>>,
+    pub(super) lanes: Vec<LaneOf<T, W>>,
     pub(super) pace: Pace,
     /// Mirrors `paused` for a look between two items.
     pub(super) halted: AtomicBool,
@@ -349,8 +354,7 @@ where
     }
 
     /// Wakes all senders that wait.
-    pub(super) fn wake_all(&self, intake: &MutexGuard<'_, Intake<T>>) {
-        let _ = intake;
+    pub(super) fn wake_all(&self, _: &Intake<T>) {
         self.landing.credits.woken();
         self.room.notify_all();
     }
@@ -518,7 +522,7 @@ where
     }
 
     /// Takes over what has arrived in a lane.
-    pub(super) fn absorb(&self, held: &mut Held<T, W::Out, W::Error>, intake: &mut Intake<T>, lane: usize) {
+    pub(super) fn absorb(&self, held: &mut HeldOf<T, W>, intake: &mut Intake<T>, lane: usize) {
         let places = &mut intake.lanes[lane];
         held.waiting.absorb(&mut places.arrived);
         places.backlog = if self.work.batch().is_some() { held.waiting.ready() } else { 0 };

@@ -99,6 +99,7 @@ where
     /// assert!(output.results().flatten().eq(0..9));
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
+    #[expect(clippy::type_complexity, reason = "two plain types, spelt out for the reader of the documentation")]
     pub fn start_from(self, items: Receiver<T>) -> Result<(Feeder<T>, Output<'static, W::Out, W::Error>), BuildError> {
         let (input, output): Ends<'static, T, W> = self.start()?;
         let (cut, cuts) = channel::bounded(1);

@@ -1,7 +1,7 @@
 //! How items are run, by workers and by helping callers alike.
 
 use super::Party;
-use super::core::{Core, Held, Intake, Summons, panicked};
+use super::core::{Core, HeldOf, Intake, SlotOf, Summons, panicked};
 use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::settings::{Help, Spread};
@@ -64,7 +64,7 @@ where
     }
 
     /// Takes a place, for a thread that finds something to run.
-    fn enter(&self, lane: usize, arrival: bool) -> Option<Arc<Slot<T, W::Out, W::Error>>> {
+    fn enter(&self, lane: usize, arrival: bool) -> Option<Arc<SlotOf<T, W>>> {
         let (slot, summons) = {
             let mut held = self.lanes[lane].queue.lock();
             let mut intake = self.intake.lock();
@@ -85,13 +85,13 @@ where
     }
 
     /// Whether more is ready than one thread takes in a turn.
-    fn takes_more_than_one(&self, held: &Held<T, W::Out, W::Error>) -> bool {
+    fn takes_more_than_one(&self, held: &HeldOf<T, W>) -> bool {
         let turn = self.work.batch().map_or(1, |(max, _)| max);
         held.waiting.ready() > turn
     }
 
     /// Whether something may be started now, pauses and places apart. Takes over what has arrived.
-    pub(super) fn may_take(&self, held: &mut Held<T, W::Out, W::Error>, intake: &mut Intake<T>, lane: usize) -> bool {
+    pub(super) fn may_take(&self, held: &mut HeldOf<T, W>, intake: &mut Intake<T>, lane: usize) -> bool {
         self.absorb(held, intake, lane);
         let ready = held.waiting.ready();
         if ready == 0 || intake.paused {
@@ -103,7 +103,7 @@ where
     }
 
     /// Gives on what is finished, and takes the next items into the hand.
-    fn take(&self, lane: usize, slot: &Slot<T, W::Out, W::Error>, finished: &mut Finished<W::Out, W::Error>) -> bool {
+    fn take(&self, lane: usize, slot: &SlotOf<T, W>, finished: &mut Finished<W::Out, W::Error>) -> bool {
         let threads = self.threads();
         let batch = self.work.batch().map(|(max, _)| max);
         let mut held = self.lanes[lane].queue.lock();
@@ -147,7 +147,7 @@ where
     fn leave(
         &self,
         lane: usize,
-        slot: &Arc<Slot<T, W::Out, W::Error>>,
+        slot: &Arc<SlotOf<T, W>>,
         finished: &mut Finished<W::Out, W::Error>,
         arrival: bool,
         over: bool,
@@ -158,8 +158,9 @@ where
                 held.waiting.finish(key);
             }
             let mut intake = self.intake.lock();
-            let waits = self.may_take(&mut held, &mut intake, lane);
-            if waits && !over && !broken!("service_leaves_without_a_look") {
+            let looks = over || !broken!("service_leaves_without_a_look");
+            let waits = looks && self.may_take(&mut held, &mut intake, lane);
+            if waits && !over {
                 return false;
             }
             intake.lanes[lane].running -= 1;
@@ -178,7 +179,7 @@ where
     }
 
     /// Has the alarm look again when the batch that is being gathered is due.
-    fn await_batch(&self, held: &Held<T, W::Out, W::Error>, intake: &Intake<T>) -> Summons {
+    fn await_batch(&self, held: &HeldOf<T, W>, intake: &Intake<T>) -> Summons {
         let (Some((_, wait)), Some(oldest)) = (self.batch(), held.waiting.oldest()) else { return Summons::None };
         if intake.paused || self.armed.swap(true, Ordering::Relaxed) {
             return Summons::None;
@@ -201,7 +202,7 @@ where
     fn run_chunk(
         &self,
         lane: usize,
-        slot: &Slot<T, W::Out, W::Error>,
+        slot: &SlotOf<T, W>,
         state: &mut Option<W::State>,
         finished: &mut Finished<W::Out, W::Error>,
         worker: usize,
@@ -248,7 +249,7 @@ where
     fn run_batch(
         &self,
         lane: usize,
-        slot: &Slot<T, W::Out, W::Error>,
+        slot: &SlotOf<T, W>,
         finished: &mut Finished<W::Out, W::Error>,
         worker: usize,
         last: &mut Instant,

@@ -1,6 +1,6 @@
 //! A service as its ends see it, without the handler's type.
 
-use super::core::Core;
+use super::core::{Core, LaneOf};
 use super::landing::ServiceCounts;
 use super::work::Work;
 use super::{Party, Wait};
@@ -131,7 +131,7 @@ where
     }
 
     fn depth(&self) -> usize {
-        let depth = |(at, lane): (usize, &super::core::Lane<T, W::Out, W::Error, W::State>)| {
+        let depth = |(at, lane): (usize, &LaneOf<T, W>)| {
             let held = lane.queue.lock();
             let intake = self.intake.lock();
             let hands: usize = held.slots.iter().map(|slot| slot.waiting()).sum();
@@ -152,9 +152,7 @@ where
 
     fn is_inside(&self) -> bool {
         let me = thread::id();
-        let runs = |lane: &super::core::Lane<T, W::Out, W::Error, W::State>| {
-            lane.queue.lock().slots.iter().any(|slot| slot.is_owner(me))
-        };
+        let runs = |lane: &LaneOf<T, W>| lane.queue.lock().slots.iter().any(|slot| slot.is_owner(me));
         self.host.is_inside() || self.lanes.iter().any(runs)
     }
 

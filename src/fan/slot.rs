@@ -31,6 +31,9 @@ pub(super) struct Finished<R, E> {
     pub(super) keys: Vec<u64>,
 }
 
+/// What the alarm took from a hand: items to put back, and what is finished.
+type Rescued<T, R, E> = (VecDeque<Entry<T>>, Finished<R, E>);
+
 impl<R, E> Finished<R, E> {
     pub(super) fn none() -> Self {
         Finished { done: VecDeque::new(), keys: Vec::new() }
@@ -90,7 +93,7 @@ impl<T, R, E> Slot<T, R, E> {
     }
 
     /// The alarm's look: what a thread holds that is still at the item of the look before. `None` if it holds nothing.
-    pub(super) fn rescue(&self) -> Option<(VecDeque<Entry<T>>, Finished<R, E>)> {
+    pub(super) fn rescue(&self) -> Option<Rescued<T, R, E>> {
         let mut hand = self.hand.lock();
         let hand = &mut *hand;
         if hand.waiting.is_empty() && hand.done.is_empty() {

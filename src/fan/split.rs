@@ -146,6 +146,7 @@ where
     /// assert_eq!(sum.map(|outcome| *outcome.result.as_ref().unwrap()).sum::<u64>(), 6);
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
+    #[expect(clippy::type_complexity, reason = "spelt out for the reader of the documentation")]
     pub fn tee<const N: usize>(self, buffer: usize) -> Result<[Branch<Arc<Outcome<R, E>>>; N], BuildError>
     where
         R: Sync,

@@ -221,6 +221,18 @@ fn two_workers_are_summoned_for_two_items() {
 }
 
 #[test]
+fn push_against_a_thread_that_leaves_the_only_place() {
+    // With one place a push summons nobody while it is taken: whoever has it must look again, or summon the next.
+    model(3, || {
+        let (input, output) = FanOut::builder(same).pool(shared_pool(1)).limit(1).start().unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        drop(input);
+        assert_eq!(output.count(), 2);
+    });
+}
+
+#[test]
 fn wait_against_the_last_item() {
     model(3, || {
         let value = Shared::new();
