@@ -4,9 +4,9 @@ use super::Wait;
 use super::control::Control;
 use super::service::Accept;
 use crate::error::{SendError, SendReason};
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Sends items to a service. Clone it for as many producers as you like; dropping the last one closes the service, which then
 /// finishes what it has accepted.
@@ -108,7 +108,7 @@ impl<'a, T> Input<'a, T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_timeout(&self, item: T, timeout: Duration) -> Result<u64, SendError<T>> {
-        self.send_until(item, Wait::Until(Instant::now().checked_add(timeout)))
+        self.send_until(item, Wait::Until(now().checked_add(timeout)))
     }
 
     /// Closes the service for all producers: what was accepted is finished. Never blocks. Idempotent.

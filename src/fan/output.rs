@@ -241,6 +241,7 @@ impl<'a, R, E> Output<'a, R, E> {
     #[inline(never)]
     fn advance(&mut self, wait: Wait) -> Result<(), RecvError> {
         let mut spun = false;
+        let mut late = false;
         loop {
             let accepted = self.landing.accepted_hint.load(Ordering::Relaxed);
             if self.ended {
@@ -254,13 +255,13 @@ impl<'a, R, E> Output<'a, R, E> {
             }
             match wait {
                 Wait::Not => return Err(RecvError::Empty),
-                Wait::Until(Some(deadline)) if now() >= deadline => return Err(RecvError::TimedOut),
+                Wait::Until(Some(deadline)) if late || now() >= deadline => return Err(RecvError::TimedOut),
                 Wait::Until(_) => {}
             }
             if self.service().help_receiver() {
                 spun = false;
             } else if spun {
-                self.park(if let Wait::Until(deadline) = wait { deadline } else { None });
+                late = self.park(if let Wait::Until(deadline) = wait { deadline } else { None });
                 spun = false;
             } else {
                 spun = true;
@@ -274,12 +275,14 @@ impl<'a, R, E> Output<'a, R, E> {
         }
     }
 
-    /// Parks until rung.
-    fn park(&mut self, deadline: Option<Instant>) {
-        if self.begin_wait() {
-            channel::wait_for(&self.bell, deadline);
+    /// Parks until rung; returns whether the time ran out.
+    fn park(&mut self, deadline: Option<Instant>) -> bool {
+        let waits = self.begin_wait();
+        let late = waits && !channel::wait_for(&self.bell, deadline);
+        if waits {
             self.end_wait();
         }
+        late
     }
 
     /// Leaves word that the collector waits; false if it had better not.
@@ -358,7 +361,7 @@ impl<'a, R, E> Output<'a, R, E> {
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Outcome<R, E>, RecvError> {
-        self.next_until(Wait::Until(Instant::now().checked_add(timeout)))
+        self.next_until(Wait::Until(now().checked_add(timeout)))
     }
 
     /// The results alone, as an iterator.

@@ -15,7 +15,10 @@ use crate::sync::{Arc, MODEL, broken, now, thread};
 use std::time::{Duration, Instant};
 
 /// How long a worker stays with a service before it lets others have their turn.
-const QUOTA: Duration = if MODEL { Duration::ZERO } else { Duration::from_millis(1) };
+const QUOTA: Duration = Duration::from_millis(1);
+
+/// In a model, where no time passes, its quota is two turns.
+const TURNS: usize = if MODEL { 2 } else { usize::MAX };
 
 /// Ticks without work before the alarm rests: 10 ms.
 const LINGER: usize = 100;
@@ -34,11 +37,11 @@ where
         let worker = self.host.worker().unwrap_or(NO_WORKER);
         let mut finished = Finished::none();
         let mut state = None;
-        let mut ran = false;
+        let mut turns = 0;
         let mut last = now();
         let began = last;
         loop {
-            let over = if arrival { ran && last - began >= QUOTA } else { ran };
+            let over = turns > 0 && (!arrival || turns >= TURNS || last - began >= QUOTA);
             if over || self.halted.load(Ordering::Relaxed) || !self.take(lane, &slot, &mut finished) {
                 if arrival && !over && self.linger() {
                     continue;
@@ -49,7 +52,7 @@ where
                 last = now();
                 continue;
             }
-            ran = true;
+            turns += 1;
             if self.work.batch().is_some() {
                 self.run_batch(lane, &slot, &mut finished, worker, &mut last);
             } else {
@@ -60,7 +63,7 @@ where
         if let Some(state) = state {
             self.lanes[lane].states.lock().push(state);
         }
-        ran
+        turns > 0
     }
 
     /// Takes a place, for a thread that finds something to run.

@@ -183,7 +183,7 @@ where
             !std::mem::replace(&mut intake.receiver_idle, false)
         };
         // Whoever rang relies on this thread.
-        if rung && !self.help_receiver() && !broken!("summons_not_passed_on") {
+        if rung && !broken!("summons_not_passed_on") && !self.help_receiver() {
             self.rouse();
         }
     }

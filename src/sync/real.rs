@@ -42,12 +42,16 @@ pub(crate) mod channel {
     #[cfg(test)]
     pub(crate) use crossbeam_channel::{SendError, TryRecvError, TrySendError};
 
-    /// Blocks until there is a message, which it takes, or until `deadline`; `None` never runs out.
-    pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) {
-        let _ = match deadline {
-            Some(deadline) => receiver.recv_deadline(deadline).map_err(|_| RecvError),
-            None => receiver.recv(),
-        };
+    /// Blocks until there is a message, which it takes, or until `deadline`; `None` never runs out. Returns false if the time
+    /// ran out.
+    pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) -> bool {
+        match deadline {
+            Some(deadline) => !matches!(receiver.recv_deadline(deadline), Err(error) if error.is_timeout()),
+            None => {
+                let _ = receiver.recv();
+                true
+            }
+        }
     }
 
     /// The next message if there is one; else whether there will be none.

@@ -4,6 +4,7 @@ use super::{Flag, Shared, model, pool};
 use fanpool::{FanOut, Help, Pool, SendReason, TaskError};
 use loom::alloc::Track;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn shared_pool(workers: usize) -> Arc<Pool> {
     Arc::new(pool(workers))
@@ -193,6 +194,24 @@ fn a_collector_that_helps_against_a_push() {
 }
 
 #[test]
+fn a_collector_that_leaves_against_the_ring_for_it() {
+    // The only worker waits for an outcome, as one who would run an item, and then no longer does: if it was rung for, it must
+    // pass that on.
+    model(3, || {
+        let pool = shared_pool(1);
+        let (input, mut output) = FanOut::builder(same).pool(pool.clone()).start().unwrap();
+        let received = pool.submit(move || {
+            let early = output.recv_timeout(Duration::from_secs(1)).is_ok();
+            (early, output)
+        });
+        input.send(3).unwrap();
+        drop(input);
+        let (early, output) = received.join().unwrap();
+        assert_eq!(output.count(), usize::from(!early));
+    });
+}
+
+#[test]
 fn a_sender_that_helps_where_nobody_else_can() {
     model(2, || {
         let pool = shared_pool(1);
@@ -223,12 +242,11 @@ fn two_workers_are_summoned_for_two_items() {
 #[test]
 fn push_against_a_thread_that_leaves_the_only_place() {
     // With one place a push summons nobody while it is taken: whoever has it must look again, or summon the next.
-    model(3, || {
+    model(2, || {
         let (input, output) = FanOut::builder(same).pool(shared_pool(1)).limit(1).start().unwrap();
-        input.send(0).unwrap();
-        input.send(1).unwrap();
+        (0..3).for_each(|n| drop(input.send(n).unwrap()));
         drop(input);
-        assert_eq!(output.count(), 2);
+        assert_eq!(output.count(), 3);
     });
 }
 

@@ -134,13 +134,13 @@ impl<T> Receiver<T> {
 }
 
 /// Waits for a message; with a deadline, every other thread gets a turn and then the time is over.
-pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) {
+pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) -> bool {
     if deadline.is_some() {
         loom::thread::yield_now();
-        let _ = receiver.try_recv();
-    } else {
-        let _ = receiver.recv();
+        return receiver.try_recv().is_ok();
     }
+    let _ = receiver.recv();
+    true
 }
 
 /// The next message if there is one; else whether there will be none.
