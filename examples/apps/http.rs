@@ -14,10 +14,10 @@
 //! It shows a service that refuses, `try_send`; answers that find their way back through the collector, so that no worker ever
 //! waits for a client; and a second service, of connections, as a bound on those.
 //!
-//! *Clients that are slow, broken or hostile* cost a place among the connections, for no longer than the times above, and at most 72 KiB
-//! each: a head of more than 8 KiB gets 431, a body of more than 64 KiB 413, nonsense 400, a request that is not there in time 408. When
-//! all places are taken a connection gets 503 at once, and might miss that if it sends meanwhile. A pipelining client is served one
-//! request after the other.
+//! *Clients that are slow, broken or hostile* cost a place among the connections for a few of the times above at most, 72 KiB each, and
+//! another 64 KiB for each request in the window: a head of more than 8 KiB gets 431, a body of more than 64 KiB 413, nonsense 400, a
+//! request that is not there in time 408. When all places are taken a connection gets 503 at once, and might miss that if it sends
+//! meanwhile. A pipelining client is served one request after the other.
 //!
 //! Why not tiny_http (0.12): it starts a thread for each connection and queues what they ask without a bound, reads lines of any
 //! length, and has no time limits; a client that sends nothing holds its thread for ever. So `wire` reads sockets with limits, and
