@@ -3,6 +3,7 @@
 use super::landing::{Done, Landing, NO_WORKER, ServiceCounts};
 use super::pace::Pace;
 use super::queue::{Entry, Queue};
+use super::serve::Served;
 use super::settings::{Help, Settings, Spread};
 use super::slot::Slot;
 use super::work::Work;
@@ -16,6 +17,26 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Condvar, MODEL, Mutex, MutexGuard, Weak, broken, now, thread};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+/// How a caller waits before it parks, which costs microseconds at both ends: so many turns of spinning, then so many times of letting
+/// others run. Where callers help, giving the core away would only bring another caller onto it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) spins: usize,
+    pub(super) yields: usize,
+    /// Turns after the other side was woken: it needs a while to come, and to park meanwhile would mean to be woken in turn.
+    pub(super) after_waking: usize,
+}
+
+impl Patience {
+    pub(super) fn of(helping: bool) -> Patience {
+        match (MODEL, helping) {
+            (true, _) => Patience { spins: 0, yields: 0, after_waking: 0 },
+            (_, true) => Patience { spins: 192, yields: 0, after_waking: 2048 },
+            (_, false) => Patience { spins: 16, yields: 8, after_waking: 16 },
+        }
+    }
+}
 
 /// Where items arrive, and the protocol's state.
 pub(super) struct Intake<T> {
@@ -254,9 +275,10 @@ where
     }
 
     /// Lands outcomes; what nobody wants is dropped here.
-    pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) {
-        self.landing.land(batch);
+    pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
+        let rung = self.landing.land(batch);
         panics::drop_each(batch.drain(..));
+        rung
     }
 
     fn choose_lane(&self, intake: &mut Intake<T>, mark: u64) -> usize {
@@ -285,7 +307,21 @@ where
 
     /// Waits for room in the window.
     fn room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
-        let mut spun = false;
+        let mut intake = self.intake.lock();
+        if intake.closed.is_none() && self.has_room(&mut intake) {
+            return Ok(intake);
+        }
+        drop(intake);
+        self.landing.blocked_hint.fetch_add(1, Ordering::Relaxed);
+        let room = self.wait_for_room(wait);
+        self.landing.blocked_hint.fetch_sub(1, Ordering::Relaxed);
+        room
+    }
+
+    fn wait_for_room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
+        let helping = self.settings.help != Help::Never && self.pace.is_cheap();
+        let patience = Patience::of(helping);
+        let mut spins = patience.spins;
         // Under the model no time passes in which to be patient.
         let mut patient = !MODEL;
         loop {
@@ -301,15 +337,20 @@ where
                 Wait::Until(Some(deadline)) if now() >= deadline => return Err(SendReason::TimedOut),
                 Wait::Until(_) => {}
             }
+            let accepted = intake.accepted as usize;
             drop(intake);
-            if self.may_help(Party::Sender) && self.help() {
-                spun = false;
-            } else if spun {
-                self.park_sender(wait, &mut patient);
-            } else {
-                spun = true;
-                let released = self.landing.credits.released();
-                thread::spin_while(|| self.landing.credits.released() == released);
+            let served = if self.may_help(Party::Sender) { self.help() } else { Served::Nothing };
+            match served {
+                Served::Some => spins = patience.spins,
+                Served::AndRang => spins = patience.after_waking,
+                Served::Nothing if spins == 0 => self.park_sender(wait, &mut patient),
+                Served::Nothing => {
+                    let credits = &self.landing.credits;
+                    let enough = credits.window() / 2;
+                    thread::spin_for(spins, || credits.in_flight(accepted, credits.released()) > enough);
+                    thread::yield_for(patience.yields, || credits.in_flight(accepted, credits.released()) > enough);
+                    spins = 0;
+                }
             }
         }
     }
@@ -442,7 +483,7 @@ where
         let Some(core) = self.me.upgrade() else { return };
         let job = Job::new(move |call| match call {
             Call::Start => {
-                core.serve(lane, true);
+                let _ = core.serve(lane, true);
                 Verdict::Finished
             }
             Call::Abandon => {

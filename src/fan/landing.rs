@@ -104,6 +104,8 @@ pub(super) struct Landing<R, E> {
     /// Mirrors `landed`, and the intake's `accepted`, for those who spin; they decide nothing.
     pub(super) landed_hint: AtomicUsize,
     pub(super) accepted_hint: CachePadded<AtomicUsize>,
+    /// Senders that wait for room.
+    pub(super) blocked_hint: CachePadded<AtomicUsize>,
     /// Notified when all that will ever be accepted has landed.
     settled: Condvar,
     pub(super) credits: Credits,
@@ -133,16 +135,19 @@ impl<R, E> Landing<R, E> {
             state: CachePadded::new(Mutex::new(state)),
             landed_hint: AtomicUsize::new(0),
             accepted_hint: CachePadded::new(AtomicUsize::new(0)),
+            blocked_hint: CachePadded::new(AtomicUsize::new(0)),
             settled: Condvar::new(),
             credits: Credits::new(window),
         }
     }
 
-    /// Lands what is done. Leaves in `batch` what nobody wants; the caller drops it.
-    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>) {
+    /// Lands what is done; returns whether the collector was rung for. Leaves in `batch` what nobody wants; the caller drops
+    /// it.
+    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>) -> bool {
         if batch.is_empty() {
-            return;
+            return false;
         }
+        let mut rung = false;
         let mut state = self.state.lock();
         let gone = state.gone;
         for done in &*batch {
@@ -157,6 +162,7 @@ impl<R, E> Landing<R, E> {
             };
             if there && !broken!("landing_rings_nobody") {
                 state.ring();
+                rung = true;
             }
         }
         if !gone {
@@ -170,6 +176,7 @@ impl<R, E> Landing<R, E> {
         if state.total == Some(state.landed) {
             self.settled.notify_all();
         }
+        rung
     }
 
     /// Says how many items will ever have been accepted.

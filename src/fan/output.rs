@@ -3,8 +3,10 @@
 use super::Wait;
 use super::collector::Collector;
 use super::control::Control;
+use super::core::Patience;
 use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
-use super::service::{Parking, Service};
+use super::serve::{PATCH, Pause};
+use super::service::{Helping, Parking, Service};
 use crate::error::{RecvError, SendReason, TaskError};
 use crate::panics;
 use crate::pool::Pool;
@@ -135,6 +137,8 @@ pub struct Output<'a, R, E> {
     /// What brings items from the stage before.
     upstream: Option<Collector>,
     parking: Parking,
+    /// Senders were woken since the last wait.
+    woke: bool,
 }
 
 impl<'a, R, E> Output<'a, R, E> {
@@ -156,6 +160,7 @@ impl<'a, R, E> Output<'a, R, E> {
             home: Some(home),
             upstream: None,
             parking: Parking::Apart,
+            woke: false,
         }
     }
 
@@ -229,6 +234,7 @@ impl<'a, R, E> Output<'a, R, E> {
         loop {
             if let Some(done) = self.ready.pop_front() {
                 if self.landing.credits.release() {
+                    self.woke = true;
                     self.service().wake_senders();
                 }
                 return Ok(done.into());
@@ -240,10 +246,10 @@ impl<'a, R, E> Output<'a, R, E> {
     /// Brings about that there is something to deliver.
     #[inline(never)]
     fn advance(&mut self, wait: Wait) -> Result<(), RecvError> {
-        let mut spun = false;
+        let patience = Patience::of(self.service().may_help() != Helping::No);
+        let mut spins = if std::mem::take(&mut self.woke) { patience.after_waking } else { patience.spins };
         let mut late = false;
         loop {
-            let accepted = self.landing.accepted_hint.load(Ordering::Relaxed);
             if self.ended {
                 return Err(RecvError::Closed);
             }
@@ -258,21 +264,50 @@ impl<'a, R, E> Output<'a, R, E> {
                 Wait::Until(Some(deadline)) if late || now() >= deadline => return Err(RecvError::TimedOut),
                 Wait::Until(_) => {}
             }
-            if self.service().help_receiver() {
-                spun = false;
-            } else if spun {
+            let helping = self.service().may_help();
+            if spins > 0 && self.watch(&mut spins, patience.yields, helping) {
+                continue;
+            }
+            if helping != Helping::No && self.service().help_receiver() {
+                spins = patience.spins;
+            } else if spins == 0 {
                 late = self.park(if let Wait::Until(deadline) = wait { deadline } else { None });
-                spun = false;
-            } else {
-                spun = true;
-                let landing = &self.landing;
-                let landed = self.taken as usize;
-                thread::spin_while(|| {
-                    landing.landed_hint.load(Ordering::Relaxed) == landed
-                        && landing.accepted_hint.load(Ordering::Relaxed) == accepted
-                });
+                spins = patience.spins;
             }
         }
+    }
+
+    /// Spins until something has landed, which it returns, or it is time to help or to park.
+    ///
+    /// A sender that is sending is left alone until it pauses, or there is enough for a turn, or the window is full and no sender
+    /// waits who would run the items himself.
+    fn watch(&self, spins: &mut usize, yields: usize, helping: Helping) -> bool {
+        let landing = &self.landing;
+        let (mut pause, mut landed) = (Pause::new(), false);
+        let mut turns = 0;
+        thread::spin_for(*spins, || {
+            turns += 1;
+            landed = landing.landed_hint.load(Ordering::Relaxed) != self.taken as usize;
+            if landed || helping == Helping::No {
+                return !landed;
+            }
+            let accepted = landing.accepted_hint.load(Ordering::Relaxed);
+            let waiting = accepted.wrapping_sub(self.taken as usize);
+            if waiting == 0 {
+                return true;
+            }
+            let full = waiting >= landing.credits.window();
+            let left_alone = helping == Helping::AsSendersDo && landing.blocked_hint.load(Ordering::Relaxed) > 0;
+            !(full && !left_alone || !full && waiting >= 2 * PATCH || pause.is_over(accepted))
+        });
+        *spins -= turns;
+        if *spins == 0 && !landed {
+            thread::yield_for(yields, || {
+                landed = landing.landed_hint.load(Ordering::Relaxed) != self.taken as usize;
+                !landed
+            });
+        }
+        landed
     }
 
     /// Parks until rung; returns whether the time ran out.

@@ -38,14 +38,9 @@ impl Pace {
         (1..=FINE).contains(&self.nanos())
     }
 
-    /// How many of `ready` items to take for one of `threads`.
-    ///
-    /// A share of what is there, so that at the end of a burst the threads end together.
-    pub(super) fn chunk(&self, ready: usize, threads: usize) -> usize {
-        if !self.is_cheap() {
-            return 1;
-        }
-        (CHUNK / self.nanos().max(1)).clamp(1, MOST).min(ready.div_ceil(2 * threads.max(1))).max(1)
+    /// How many items to take at a time.
+    pub(super) fn chunk(&self) -> usize {
+        if self.is_cheap() { (CHUNK / self.nanos().max(1)).clamp(1, MOST) } else { 1 }
     }
 
     /// Notes that `items` took so long. What takes much longer than expected is believed at once, what takes less by and by.
@@ -73,12 +68,11 @@ mod tests {
     #[test]
     fn e7_an_estimate_follows_what_becomes_slow_at_once() {
         let pace = Pace::new();
-        assert!(!pace.is_cheap() && pace.chunk(1000, 2) == 1);
+        assert!(!pace.is_cheap() && pace.chunk() == 1);
         pace.record(32, Duration::from_nanos(3_200));
-        assert!(pace.is_fine() && pace.chunk(1000, 2) == MOST);
-        assert_eq!((pace.chunk(8, 2), pace.chunk(0, 2)), (2, 1));
+        assert!(pace.is_fine() && pace.chunk() == MOST);
         pace.record(1, Duration::from_millis(1));
-        assert!(!pace.is_cheap() && pace.chunk(1000, 2) == 1);
+        assert!(!pace.is_cheap() && pace.chunk() == 1);
         (0..64).for_each(|_| pace.record(1, Duration::from_nanos(100)));
         assert!(pace.is_fine());
     }

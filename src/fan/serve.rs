@@ -1,7 +1,7 @@
 //! How items are run, by workers and by helping callers alike.
 
 use super::Party;
-use super::core::{Core, HeldOf, Intake, SlotOf, Summons, panicked};
+use super::core::{Core, HeldOf, Intake, Patience, SlotOf, Summons, panicked};
 use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::settings::{Help, Spread};
@@ -20,6 +20,38 @@ const QUOTA: Duration = Duration::from_millis(1);
 /// In a model, where no time passes, its quota is two turns.
 const TURNS: usize = if MODEL { 2 } else { usize::MAX };
 
+/// Items that are worth a turn while their sender goes on sending.
+pub(super) const PATCH: usize = 32;
+
+/// Tells when a sender has paused: nothing has been accepted for some turns of a spinning loop.
+pub(super) struct Pause {
+    seen: usize,
+    still: usize,
+}
+
+impl Pause {
+    pub(super) fn new() -> Pause {
+        Pause { seen: 0, still: 0 }
+    }
+
+    pub(super) fn is_over(&mut self, accepted: usize) -> bool {
+        self.still = if accepted == self.seen { self.still + 1 } else { 0 };
+        self.seen = accepted;
+        self.still > 16
+    }
+}
+
+/// What came of serving a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// Nothing was there.
+    Nothing,
+    /// Items were run.
+    Some,
+    /// And the collector was parked, and was rung for.
+    AndRang,
+}
+
 /// Ticks without work before the alarm rests: 10 ms.
 const LINGER: usize = 100;
 
@@ -31,13 +63,14 @@ where
     W::Error: 'a,
 {
     /// Runs items of a lane: `arrival` tells that the caller took a job from a group's queue, and stays until nothing waits or
-    /// its quota is used up. Otherwise one turn is enough. Returns whether any was run.
-    pub(super) fn serve(&self, lane: usize, arrival: bool) -> bool {
-        let Some(slot) = self.enter(lane, arrival) else { return false };
+    /// its quota is used up. Otherwise one turn is enough.
+    pub(super) fn serve(&self, lane: usize, arrival: bool) -> Served {
+        let Some(slot) = self.enter(lane, arrival) else { return Served::Nothing };
         let worker = self.host.worker().unwrap_or(NO_WORKER);
         let mut finished = Finished::none();
         let mut state = None;
         let mut turns = 0;
+        let mut rung = false;
         let mut last = now();
         let began = last;
         loop {
@@ -58,12 +91,16 @@ where
             } else {
                 self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last);
             }
-            self.land(&mut finished.done);
+            rung |= self.land(&mut finished.done);
         }
         if let Some(state) = state {
             self.lanes[lane].states.lock().push(state);
         }
-        turns > 0
+        match (turns, rung) {
+            (0, _) => Served::Nothing,
+            (_, false) => Served::Some,
+            (_, true) => Served::AndRang,
+        }
     }
 
     /// Takes a place, for a thread that finds something to run.
@@ -107,7 +144,6 @@ where
 
     /// Gives on what is finished, and takes the next items into the hand.
     fn take(&self, lane: usize, slot: &SlotOf<T, W>, finished: &mut Finished<W::Out, W::Error>) -> bool {
-        let threads = self.threads();
         let batch = self.work.batch().map(|(max, _)| max);
         let mut held = self.lanes[lane].queue.lock();
         let held = &mut *held;
@@ -123,9 +159,7 @@ where
         let most = match batch {
             Some(max) => max,
             // Without the alarm nobody would take away what a thread is stuck with.
-            None if self.armed.load(Ordering::Relaxed) && self.has_alarm() => {
-                self.pace.chunk(held.waiting.ready(), threads)
-            }
+            None if self.armed.load(Ordering::Relaxed) && self.has_alarm() => self.pace.chunk(),
             None => 1,
         };
         let waiting = &mut held.waiting;
@@ -134,16 +168,6 @@ where
             self.intake.lock().lanes[lane].backlog = held.waiting.ready();
         }
         true
-    }
-
-    /// Threads that may take part.
-    fn threads(&self) -> usize {
-        let callers = match self.settings.help {
-            Help::Never => 0,
-            Help::Receiver => 1,
-            Help::Both => 2,
-        };
-        (self.host.size() + callers).min(self.settings.limit)
     }
 
     /// Gives the place back, unless something has come in the meantime.
@@ -191,13 +215,23 @@ where
     }
 
     /// Waits a moment for more, if that is cheaper than being woken. Returns whether something has arrived.
+    ///
+    /// A sender that is sending is left alone until it pauses or there is enough for a turn: to take each item from under its
+    /// hands would cost both more.
     fn linger(&self) -> bool {
-        if !self.pace.is_cheap() {
+        if !self.pace.is_cheap() || self.settings.help != Help::Never {
             return false;
         }
+        let patience = Patience::of(false);
         let accepted = &self.landing.accepted_hint;
         let before = accepted.load(Ordering::Relaxed);
-        thread::spin_while(|| accepted.load(Ordering::Relaxed) == before);
+        thread::spin_for(patience.spins, || accepted.load(Ordering::Relaxed) == before);
+        thread::yield_for(patience.yields, || accepted.load(Ordering::Relaxed) == before);
+        let mut pause = Pause::new();
+        thread::spin_for(2 * PATCH, || {
+            let now = accepted.load(Ordering::Relaxed);
+            now != before && now.wrapping_sub(before) < PATCH && !pause.is_over(now)
+        });
         accepted.load(Ordering::Relaxed) != before
     }
 
@@ -309,8 +343,9 @@ where
     }
 
     /// Runs some items, if there are any and a place is free.
-    pub(super) fn help(&self) -> bool {
-        (0..self.lanes.len()).any(|lane| self.serve(lane, false))
+    pub(super) fn help(&self) -> Served {
+        let served = |lane| self.serve(lane, false);
+        (0..self.lanes.len()).map(served).find(|served| *served != Served::Nothing).unwrap_or(Served::Nothing)
     }
 
     /// Whether [`Core::help`] would find something.

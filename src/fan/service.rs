@@ -2,6 +2,8 @@
 
 use super::core::{Core, LaneOf};
 use super::landing::ServiceCounts;
+use super::serve::Served;
+use super::settings::Help;
 use super::work::Work;
 use super::{Party, Wait};
 use crate::error::{BuildError, ResizeError, SendReason, TaskError};
@@ -17,6 +19,15 @@ pub(super) trait Accept<T>: Send + Sync {
 /// What a stage asks of the next one.
 pub(super) trait Pass<E>: Send + Sync {
     fn pass(&self, error: TaskError<E>, wait: Wait) -> Result<u64, (TaskError<E>, SendReason)>;
+}
+
+/// Whether a collector runs items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Helping {
+    No,
+    /// And senders do not.
+    Alone,
+    AsSendersDo,
 }
 
 /// How a collector parks.
@@ -48,6 +59,8 @@ pub(super) trait Service: Send + Sync {
     fn is_inside(&self) -> bool;
     /// Senders may go on.
     fn wake_senders(&self);
+    /// Whether the collector, which would block, may run items.
+    fn may_help(&self) -> Helping;
     /// Runs some items on the thread of the collector, if it may; returns whether it did.
     fn help_receiver(&self) -> bool;
     /// Registers the collector, which is about to park, as one who runs items if it is.
@@ -160,12 +173,20 @@ where
         self.wake_all(&self.intake.lock());
     }
 
+    fn may_help(&self) -> Helping {
+        match (Core::may_help(self, Party::Receiver), self.settings.help) {
+            (false, _) => Helping::No,
+            (true, Help::Both) => Helping::AsSendersDo,
+            (true, _) => Helping::Alone,
+        }
+    }
+
     fn help_receiver(&self) -> bool {
-        self.may_help(Party::Receiver) && self.help()
+        Core::may_help(self, Party::Receiver) && self.help() != Served::Nothing
     }
 
     fn park_receiver(&self) -> Parking {
-        if !self.may_help(Party::Receiver) {
+        if !Core::may_help(self, Party::Receiver) {
             return Parking::Apart;
         }
         self.intake.lock().receiver_idle = true;

@@ -148,6 +148,10 @@ pub(crate) mod thread {
 
     /// Spinning adds states and proves nothing.
     pub(crate) fn spin_while(_condition: impl Fn() -> bool) {}
+
+    pub(crate) fn yield_for(_times: usize, _condition: impl FnMut() -> bool) {}
+
+    pub(crate) fn spin_for(_turns: usize, _condition: impl FnMut() -> bool) {}
 }
 
 macro_rules! local {

@@ -178,7 +178,22 @@ pub(crate) mod thread {
 
     /// Spins while `condition` holds, for a bounded few microseconds.
     pub(crate) fn spin_while(condition: impl Fn() -> bool) {
-        for _ in 0..128 {
+        spin_for(128, condition);
+    }
+
+    /// Lets other threads run while `condition` holds, so many times at most.
+    pub(crate) fn yield_for(times: usize, mut condition: impl FnMut() -> bool) {
+        for _ in 0..times {
+            if !condition() {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Spins while `condition` holds, for so many turns at most; each takes some 10 to 50 nanoseconds.
+    pub(crate) fn spin_for(turns: usize, mut condition: impl FnMut() -> bool) {
+        for _ in 0..turns {
             if !condition() {
                 return;
             }
