@@ -74,7 +74,7 @@ where
         let mut last = now();
         let began = last;
         loop {
-            let over = turns > 0 && (!arrival || turns >= TURNS || last - began >= QUOTA);
+            let over = turns > 0 && (!arrival || turns == TURNS || last - began >= QUOTA);
             if over || self.halted.load(Ordering::Relaxed) || !self.take(lane, &slot, &mut finished) {
                 if arrival && !over && self.linger() {
                     continue;
