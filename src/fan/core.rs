@@ -404,7 +404,12 @@ where
     /// `soon` tells that the alarm may do it, if somebody serves the lane or its items are cheap enough for the callers.
     pub(super) fn summon(&self, intake: &mut Intake<T>, lane: usize, soon: bool) -> Summons {
         let places = &mut intake.lanes[lane];
-        if intake.paused || places.queued || places.running >= intake.limit {
+        if intake.paused || places.running >= intake.limit {
+            return Summons::None;
+        }
+        if places.queued && !intake.receiver_idle {
+            // The job's turn may never come: the only worker may be the one that is parked as a sender.
+            Self::call_hands(intake, &self.room);
             return Summons::None;
         }
         let defer = soon && self.has_alarm() && self.pace.is_cheap();
@@ -422,11 +427,16 @@ where
             return Summons::None;
         }
         places.queued = true;
+        Self::call_hands(intake, &self.room);
+        Summons::Job
+    }
+
+    /// Calls the parked senders that would run items.
+    fn call_hands(intake: &mut Intake<T>, room: &Condvar) {
         if intake.hands > 0 {
             intake.calls = intake.calls.wrapping_add(1);
-            self.room.notify_all();
+            room.notify_all();
         }
-        Summons::Job
     }
 
     fn alarm_soon(&self) -> Summons {

@@ -35,7 +35,9 @@
 //!
 //! **Senders and window**: see `credits`. **The collector's waiting**: see `landing`. A collector that helps registers as idle (under
 //! the intake's lock) before its last look at the queues; a push that finds it idle clears the mark and rings, so the
-//! collector is a thread that was summoned, and if it leaves instead (its time is over) it passes the summons on.
+//! collector is a thread that was summoned, and if it leaves instead (its time is over) it passes the summons on. A job that is
+//! queued already does not count here, nor for parked senders that must help: its turn may come only after this very thread, the
+//! pool's only worker or a scope's owner, has gone on.
 //!
 //! **Ending.** `closed` is set under the intake's lock, so that the number of accepted items is final with it; the landing is told
 //! the total, and the collector is at the end when it has taken that many. Stopping also takes everything that waits, in the queues
