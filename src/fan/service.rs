@@ -203,8 +203,8 @@ where
             let mut intake = self.intake.lock();
             !std::mem::replace(&mut intake.receiver_idle, false)
         };
-        // Whoever rang relies on this thread.
-        if rung && !broken!("summons_not_passed_on") && !self.help_receiver() {
+        // Whoever rang relies on this thread, which may have found something in another lane than that it was rung for.
+        if rung && !broken!("summons_not_passed_on") && !(self.help_receiver() && self.lanes.len() == 1) {
             self.rouse();
         }
     }
