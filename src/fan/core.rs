@@ -580,6 +580,14 @@ where
     }
 }
 
+impl<T, W: Work<T>> Drop for Core<'_, T, W> {
+    fn drop(&mut self) {
+        for lane in &self.lanes {
+            panics::drop_each(lane.states.lock().drain(..));
+        }
+    }
+}
+
 pub(super) fn panicked<E>(payload: Payload) -> TaskError<E> {
     TaskError::Panicked(TaskPanicked::new(payload))
 }
