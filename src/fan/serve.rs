@@ -79,6 +79,8 @@ where
                 if arrival && !over && self.linger() {
                     continue;
                 }
+                // Before the place is free: whoever has it next goes on with this state.
+                self.lanes[lane].states.lock().extend(state.take());
                 if self.leave(lane, &slot, &mut finished, arrival, over) {
                     break;
                 }
@@ -92,9 +94,6 @@ where
                 self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last);
             }
             rung |= self.land(&mut finished.done);
-        }
-        if let Some(state) = state {
-            self.lanes[lane].states.lock().push(state);
         }
         match (turns, rung) {
             (0, _) => Served::Nothing,
