@@ -167,7 +167,7 @@ where
             released: 0,
             closed: None,
             paused: false,
-            limit: if settings.lanes > 1 { 1 } else { settings.limit },
+            limit: if settings.route == Spread::Shared { settings.limit } else { 1 },
             lanes: (0..settings.lanes).map(lane).collect(),
             next_lane: 0,
             stamp: 0,

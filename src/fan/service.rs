@@ -3,7 +3,7 @@
 use super::core::{Core, LaneOf};
 use super::landing::ServiceCounts;
 use super::serve::Served;
-use super::settings::Help;
+use super::settings::{Help, Spread};
 use super::work::Work;
 use super::{Party, Wait};
 use crate::error::{BuildError, ResizeError, SendReason, TaskError};
@@ -126,7 +126,7 @@ where
     }
 
     fn set_limit(&self, limit: usize) -> Result<(), ResizeError> {
-        if self.lanes.len() > 1 {
+        if self.settings.route != Spread::Shared {
             return Err(ResizeError::Sharded);
         }
         BuildError::check("limit", limit, 1..=usize::MAX)?;
