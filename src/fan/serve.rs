@@ -183,6 +183,8 @@ where
             for key in finished.keys.drain(..) {
                 held.waiting.finish(key);
             }
+            // A pause came when not all in the hand had been started.
+            slot.take_waiting().into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
             let mut intake = self.intake.lock();
             let looks = over || !broken!("service_leaves_without_a_look");
             let waits = looks && self.may_take(&mut held, &mut intake, lane);
@@ -249,7 +251,7 @@ where
         let keyed = self.settings.keyed;
         let mut done = None;
         let mut ran = 0;
-        while let Some(Entry { seq, sent, mark, item, .. }) = slot.next(done.take()) {
+        while let Some(Entry { seq, sent, mark, item, .. }) = slot.next(done.take(), self.halted.load(Ordering::Relaxed)) {
             let result = panics::catch(|| {
                 let state = state.get_or_insert_with(|| self.kept_state(lane));
                 self.work.run(state, item)

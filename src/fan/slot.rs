@@ -66,15 +66,15 @@ impl<T, R, E> Slot<T, R, E> {
         self.hand.lock().waiting.extend(entries);
     }
 
-    /// Lays down what is done, and takes the next item.
-    pub(super) fn next(&self, done: Option<(Done<R, E>, Option<u64>)>) -> Option<Entry<T>> {
+    /// Lays down what is done, and takes the next item unless there is a pause.
+    pub(super) fn next(&self, done: Option<(Done<R, E>, Option<u64>)>, halted: bool) -> Option<Entry<T>> {
         let mut hand = self.hand.lock();
         if let Some((done, key)) = done {
             hand.done.push_back(done);
             hand.finished.extend(key);
         }
         hand.turn = hand.turn.wrapping_add(1);
-        hand.waiting.pop_front()
+        if halted { None } else { hand.waiting.pop_front() }
     }
 
     /// Takes what is done; `into` has no more than buffers.
