@@ -299,6 +299,10 @@ where
             heads.push((entry.seq, entry.sent, entry.mark));
             items.push(entry.item);
         }
+        if heads.is_empty() {
+            // The service was stopped in between, or the alarm has put the batch back.
+            return;
+        }
         let answers = panics::catch(|| self.work.run_batch(items));
         *last = now();
         let ran = (*last - began).as_nanos() as u64;
