@@ -515,7 +515,7 @@ where
                 if self.may_take(&mut held, &mut intake, lane) {
                     self.summon(&mut intake, lane, false)
                 } else {
-                    Summons::None
+                    self.await_batch(&held, &intake)
                 }
             };
             self.follow(lane, summons);

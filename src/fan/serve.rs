@@ -207,7 +207,7 @@ where
     }
 
     /// Has the alarm look again when the batch that is being gathered is due.
-    fn await_batch(&self, held: &HeldOf<T, W>, intake: &Intake<T>) -> Summons {
+    pub(super) fn await_batch(&self, held: &HeldOf<T, W>, intake: &Intake<T>) -> Summons {
         let (Some((_, wait)), Some(oldest)) = (self.batch(), held.waiting.oldest()) else { return Summons::None };
         if intake.paused || self.armed.swap(true, Ordering::Relaxed) {
             return Summons::None;
@@ -436,8 +436,9 @@ where
             // Something that waits now waited at the look before, too.
             let stuck = oldest.is_some_and(|seq| held.mark.is_some_and(|mark| seq < mark));
             held.mark = oldest.map(|_| accepted);
-            quiet &= oldest.is_none();
+            quiet &= oldest.is_none() || intake.paused;
             let summons = match self.batch() {
+                Some(_) if intake.paused => Summons::None,
                 Some((_, wait)) if !may => {
                     let due = held.waiting.oldest().map(|sent| self.began() + Duration::from_nanos(sent) + wait);
                     *again = match (*again, due) {
