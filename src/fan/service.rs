@@ -192,7 +192,8 @@ where
         self.intake.lock().receiver_idle = true;
         // What comes from now on rings; what was there before is seen now.
         if self.could_help() && !broken!("idle_collector_does_not_look") {
-            self.intake.lock().receiver_idle = false;
+            // It may have been rung for in between.
+            self.unpark_receiver();
             return Parking::Not;
         }
         Parking::Idle
