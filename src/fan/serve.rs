@@ -251,7 +251,9 @@ where
         let keyed = self.settings.keyed;
         let mut done = None;
         let mut ran = 0;
-        while let Some(Entry { seq, sent, mark, item, .. }) = slot.next(done.take(), self.halted.load(Ordering::Relaxed)) {
+        while let Some(Entry { seq, sent, mark, item, .. }) =
+            slot.next(done.take(), self.halted.load(Ordering::Relaxed))
+        {
             let result = panics::catch(|| {
                 let state = state.get_or_insert_with(|| self.kept_state(lane));
                 self.work.run(state, item)

@@ -78,9 +78,7 @@ impl Case {
             route: r.below(6),
             priorities: r.below(4) == 0,
             help: HELPS[r.below(3)],
-            batch: r.maybe(5, |r| {
-                (1 + r.below(window.min(20)), Duration::from_micros([0, 50, 300][r.below(3)]))
-            }),
+            batch: r.maybe(5, |r| (1 + r.below(window.min(20)), Duration::from_micros([0, 50, 300][r.below(3)]))),
             stateful: r.below(4) == 0,
             producers,
             items,
@@ -180,10 +178,13 @@ fn started(case: &Arc<Case>, log: &Arc<Log>, control: &Arc<OnceLock<Control<'sta
         }));
     }
     if case.stateful {
-        return chosen!(FanOut::builder_init(|| 0, move |count: &mut u64, item: Item| {
-            *count += 1;
-            log.run(&inner, &control, item)
-        }));
+        return chosen!(FanOut::builder_init(
+            || 0,
+            move |count: &mut u64, item: Item| {
+                *count += 1;
+                log.run(&inner, &control, item)
+            }
+        ));
     }
     chosen!(FanOut::builder(move |item: Item| log.run(&inner, &control, item)))
 }
@@ -275,7 +276,9 @@ fn check(case: &Arc<Case>) -> Result<(), String> {
             Ok(done) => same(done) && item.n % case.fails != 1,
             Err(TaskError::Failed(failed)) => same(failed) && item.n % case.fails == 1,
             Err(TaskError::Panicked(_)) => {
-                case.batch.is_some() || item.n % case.panics == 1 || case.is_keyed() && case.key_panics && item.n % 17 == 11
+                case.batch.is_some()
+                    || item.n % case.panics == 1
+                    || case.is_keyed() && case.key_panics && item.n % 17 == 11
             }
             Err(TaskError::Cancelled) => case.end == End::Stopped,
             Err(_) => false,
