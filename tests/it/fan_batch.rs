@@ -9,7 +9,10 @@ use std::time::Duration;
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-fn sizes() -> (Arc<Mutex<Vec<usize>>>, impl Fn(Vec<u64>) -> Vec<Result<u64, ()>> + Send + Sync + 'static) {
+/// The sizes of the batches that a handler was called with.
+type Sizes = Arc<Mutex<Vec<usize>>>;
+
+fn sizes() -> (Sizes, impl Fn(Vec<u64>) -> Vec<Result<u64, ()>> + Send + Sync + 'static) {
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let log = sizes.clone();
     let handler = move |items: Vec<u64>| {

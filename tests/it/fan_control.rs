@@ -201,10 +201,10 @@ fn a_smaller_limit_holds_and_a_larger_one_is_used() {
                 // So many can meet.
                 let latch = Arc::new(super::map::Latch::new(size));
                 (0..size).for_each(|_| _ = input.send(Some(latch.clone())).unwrap());
-                (0..size).for_each(|_| _ = output.recv().unwrap().result.unwrap());
+                (0..size).for_each(|_| output.recv().unwrap().result.unwrap());
                 most.store(0, Ordering::SeqCst);
                 (0..500).for_each(|_| _ = input.send(None).unwrap());
-                (0..500).for_each(|_| _ = output.recv().unwrap().result.unwrap());
+                (0..500).for_each(|_| output.recv().unwrap().result.unwrap());
                 assert!(most.load(Ordering::SeqCst) <= size || own, "round {round}");
             }
         }

@@ -1,10 +1,10 @@
 //! Services: how they end. Section F1 and F2, panics, drops, forgotten ends.
 
-use super::fan::{Gate, HELPS, LONG, assert_settled, routes};
+use super::fan::{Gate, HELPS, assert_settled, routes};
 use super::{Counted, quiet_panic, within};
 use fanpool::{FanOut, Help, Input, RecvError, SendError, SendReason, TaskError};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 fn ok(n: u64) -> Result<u64, ()> {

@@ -157,9 +157,10 @@ fn one_shard_on_a_shared_pool_that_grows_is_served_one_at_a_time() {
     });
 }
 
+type Ends = (fanpool::Input<'static, (u64, bool)>, fanpool::Output<'static, u64, ()>);
+
 /// The keys, two of which share a shard of two, found by asking the service.
-fn two_of_one_shard() -> (fanpool::Input<'static, (u64, bool)>, fanpool::Output<'static, u64, ()>, Arc<Gate>, [u64; 3])
-{
+fn two_of_one_shard() -> (Ends, Arc<Gate>, [u64; 3]) {
     let gate = Gate::new();
     let pass = gate.clone();
     let handler = move |(key, waits): (u64, bool)| {
@@ -178,13 +179,13 @@ fn two_of_one_shard() -> (fanpool::Input<'static, (u64, bool)>, fanpool::Output<
             break;
         }
     }
-    (input, output, gate, [keys[0][0], keys[0][1], keys[1][0]])
+    ((input, output), gate, [keys[0][0], keys[0][1], keys[1][0]])
 }
 
 #[test]
 fn others_of_a_shard_wait_behind_a_slow_key_and_other_shards_do_not() {
     within(|| {
-        let (input, mut output, gate, [slow, same, other]) = two_of_one_shard();
+        let ((input, mut output), gate, [slow, same, other]) = two_of_one_shard();
         input.send((slow, true)).unwrap();
         input.send((same, false)).unwrap();
         for _ in 0..500 {
