@@ -192,12 +192,15 @@ fn run(options: &Options) -> Result<String, String> {
     let server = Server { jobs, counters: Counters::default(), stopped: OnceLock::new(), patience: options.patience };
     let server = Arc::new(server);
     let handler = server.clone();
-    let (connections, ended) = FanOut::builder(move |stream: TcpStream| Ok::<(), Infallible>(handler.serve(stream)))
-        .name("connections")
-        .workers(options.connections)
-        .window(options.connections)
-        .start()
-        .map_err(|error| error.to_string())?;
+    let (connections, ended) = FanOut::builder(move |stream: TcpStream| {
+        handler.serve(stream);
+        Ok::<(), Infallible>(())
+    })
+    .name("connections")
+    .workers(options.connections)
+    .window(options.connections)
+    .start()
+    .map_err(|error| error.to_string())?;
     let ends = collect(ended, |()| ())?;
 
     let told = server.clone();

@@ -43,6 +43,8 @@
 //! the total, and the collector is at the end when it has taken that many. Stopping also takes everything that waits, in the queues
 //! and in the hands, and lands it as cancelled. What runs ends as ever.
 
+mod alarm;
+mod batch;
 mod builder;
 mod choices;
 mod collector;
@@ -50,18 +52,21 @@ mod control;
 mod core;
 mod credits;
 mod feeder;
+mod helping;
 mod input;
 mod landing;
 mod merge;
 mod output;
 mod pace;
 mod queue;
+mod send;
 mod serve;
 mod service;
 mod settings;
 mod slot;
 mod split;
 mod stages;
+mod summon;
 mod work;
 
 pub use builder::{Alone, FanOut, FanOutBuilder, Within};
@@ -77,6 +82,7 @@ pub use split::Branch;
 pub use stages::After;
 
 use crate::job::Job;
+use helping::Patience;
 use std::time::Instant;
 
 /// Who would block.

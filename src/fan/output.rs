@@ -1,9 +1,9 @@
 //! Where outcomes are received: the collector.
 
+use super::Patience;
 use super::Wait;
 use super::collector::Collector;
 use super::control::Control;
-use super::core::Patience;
 use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
 use super::serve::{PATCH, Pause};
 use super::service::{Helping, Parking, Service};

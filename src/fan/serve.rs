@@ -1,15 +1,15 @@
 //! How items are run, by workers and by helping callers alike.
 
-use super::Party;
-use super::core::{Core, HeldOf, Intake, Patience, SlotOf, Summons, panicked};
+use super::Patience;
+use super::core::{Core, HeldOf, Intake, SlotOf, panicked};
 use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::settings::{Help, Spread};
 use super::slot::{Finished, Slot};
+use super::summon::Summons;
 use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
-use crate::pool::{Alarm, TICK};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MODEL, broken, now, thread};
 use std::time::{Duration, Instant};
@@ -51,9 +51,6 @@ pub(super) enum Served {
     /// And the collector was parked, and was rung for.
     AndRang,
 }
-
-/// Ticks without work before the alarm rests: 10 ms.
-const LINGER: usize = 100;
 
 impl<'a, T, W> Core<'a, T, W>
 where
@@ -285,201 +282,10 @@ where
         kept.unwrap_or_else(|| self.work.state())
     }
 
-    /// Runs what is in the hand as one batch.
-    fn run_batch(
-        &self,
-        lane: usize,
-        slot: &SlotOf<T, W>,
-        finished: &mut Finished<W::Out, W::Error>,
-        worker: usize,
-        last: &mut Instant,
-    ) {
-        let began = *last;
-        let at = (began - self.began()).as_nanos() as u64;
-        let (mut heads, mut items) = (Vec::new(), Vec::new());
-        for entry in slot.take_waiting() {
-            heads.push((entry.seq, entry.sent, entry.mark));
-            items.push(entry.item);
-        }
-        if heads.is_empty() {
-            // The service was stopped in between, or the alarm has put the batch back.
-            return;
-        }
-        let answers = panics::catch(|| self.work.run_batch(items));
-        *last = now();
-        let ran = (*last - began).as_nanos() as u64;
-        let mut answers = match answers {
-            Ok(answers) if answers.len() == heads.len() => Answers::Each(answers.into_iter()),
-            Ok(answers) => {
-                let wrong = Answers::Wrong { items: heads.len(), answers: answers.len() };
-                panics::drop_each(answers);
-                wrong
-            }
-            Err(payload) => Answers::Panicked(panics::message(&payload), Some(payload)),
-        };
-        for (seq, sent, mark) in heads {
-            self.unload(lane, mark);
-            let done = Done { seq, queued: at.saturating_sub(sent), ran, worker, result: answers.next() };
-            finished.done.push_back(done);
-            if self.settings.keyed {
-                finished.keys.push(mark);
-            }
-        }
-    }
-
     /// Takes the weight of an item that has ended from its lane.
     pub(super) fn unload(&self, lane: usize, weight: u64) {
         if self.settings.route == Spread::Least {
             self.lanes[lane].load.fetch_sub(weight as usize, Ordering::Relaxed);
         }
-    }
-
-    /// Whether the calling thread, which would block, may run an item instead.
-    pub(super) fn may_help(&self, party: Party) -> bool {
-        let wanted = match self.settings.help {
-            Help::Never => false,
-            Help::Receiver => party == Party::Receiver,
-            Help::Both => true,
-        };
-        wanted && self.pace.is_cheap() || self.must_help()
-    }
-
-    /// Whether the calling thread has to run items while it waits, since nobody else might.
-    pub(super) fn must_help(&self) -> bool {
-        self.settings.scoped && self.settings.help != Help::Never || self.host.is_inside()
-    }
-
-    /// Runs some items, if there are any and a place is free.
-    pub(super) fn help(&self) -> Served {
-        let served = |lane| self.serve(lane, false);
-        (0..self.lanes.len()).map(served).find(|served| *served != Served::Nothing).unwrap_or(Served::Nothing)
-    }
-
-    /// Whether [`Core::help`] would find something.
-    pub(super) fn could_help(&self) -> bool {
-        (0..self.lanes.len()).any(|lane| {
-            let mut held = self.lanes[lane].queue.lock();
-            let mut intake = self.intake.lock();
-            intake.lanes[lane].running < intake.limit && self.may_take(&mut held, &mut intake, lane)
-        })
-    }
-}
-
-/// What a batch handler answered.
-enum Answers<I> {
-    Each(I),
-    Wrong { items: usize, answers: usize },
-    Panicked(String, Option<panics::Payload>),
-}
-
-impl<R, E, I: Iterator<Item = Result<R, E>>> Answers<I> {
-    /// The next item's. The first gets the payload of a panic, the others its text.
-    fn next(&mut self) -> Result<R, TaskError<E>> {
-        match self {
-            Answers::Each(answers) => match answers.next() {
-                Some(answer) => answer.map_err(TaskError::Failed),
-                None => Err(TaskError::WrongBatch { items: 1, answers: 0 }),
-            },
-            Answers::Wrong { items, answers } => Err(TaskError::WrongBatch { items: *items, answers: *answers }),
-            Answers::Panicked(text, payload) => Err(panicked(payload.take().unwrap_or_else(|| Box::new(text.clone())))),
-        }
-    }
-}
-
-/// The alarm looks for what nobody attends to: items that wait since the look before, and what a thread is stuck with.
-impl<T, W> Alarm for Core<'static, T, W>
-where
-    T: Send + 'static,
-    W: Work<T> + 'static,
-    W::Out: 'static,
-    W::Error: 'static,
-{
-    fn due(&self) -> Option<Instant> {
-        let mut again = None;
-        let mut quiet = true;
-        for lane in 0..self.lanes.len() {
-            quiet &= self.look_after(lane, &mut again);
-        }
-        if quiet && again.is_none() && self.rest() {
-            return None;
-        }
-        Some(again.unwrap_or_else(|| now() + TICK))
-    }
-}
-
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
-    /// One look at a lane; returns whether nothing waits there.
-    fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
-        let mut rescued = Vec::new();
-        let (summons, quiet) = {
-            let mut guard = self.lanes[lane].queue.lock();
-            let held = &mut *guard;
-            let mut quiet = true;
-            for slot in &held.slots {
-                let Some((waiting, finished)) = slot.rescue() else { continue };
-                quiet = false;
-                if !waiting.is_empty() || !finished.done.is_empty() {
-                    self.pace.is_at_least(TICK);
-                }
-                waiting.into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
-                finished.keys.iter().for_each(|key| held.waiting.finish(*key));
-                rescued.push(finished.done);
-            }
-            let mut intake = self.intake.lock();
-            let accepted = intake.accepted;
-            let may = self.may_take(held, &mut intake, lane);
-            let oldest = held.waiting.first();
-            // Something that waits now waited at the look before, too.
-            let stuck = oldest.is_some_and(|seq| held.mark.is_some_and(|mark| seq < mark));
-            held.mark = oldest.map(|_| accepted);
-            quiet &= oldest.is_none() || intake.paused;
-            let summons = match self.batch() {
-                Some(_) if intake.paused => Summons::None,
-                Some((_, wait)) if !may => {
-                    let due = held.waiting.oldest().map(|sent| self.began() + Duration::from_nanos(sent) + wait);
-                    *again = match (*again, due) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
-                    Summons::None
-                }
-                Some(_) => self.summon(&mut intake, lane, false),
-                None if stuck && may => self.summon(&mut intake, lane, false),
-                None => Summons::None,
-            };
-            (summons, quiet)
-        };
-        for mut done in rescued {
-            self.land(&mut done);
-        }
-        self.follow(lane, summons);
-        quiet
-    }
-
-    /// Lets the alarm rest, after some quiet looks, unless something has come. All locks are held, so whoever relies on the
-    /// alarm either comes before and is seen, or comes after and sets it anew.
-    fn rest(&self) -> bool {
-        let held: Vec<_> = self.lanes.iter().map(|lane| lane.queue.lock()).collect();
-        let mut intake = self.intake.lock();
-        intake.quiet += 1;
-        let waits = held.iter().any(|held| held.waiting.waiting() > 0)
-            || intake.lanes.iter().any(|places| !places.arrived.is_empty());
-        let busy = held.iter().any(|held| !held.slots.is_empty());
-        let rest = if self.batch().is_some() {
-            !waits || intake.paused
-        } else {
-            !busy && (!waits && intake.quiet > LINGER || intake.paused)
-        };
-        if rest {
-            intake.quiet = 0;
-            self.armed.store(false, Ordering::Relaxed);
-        }
-        rest
     }
 }

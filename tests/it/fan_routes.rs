@@ -15,7 +15,9 @@ fn round_robin_gives_each_worker_the_same_number() {
         let (input, output) = FanOut::builder(ok).workers(3).route(Route::RoundRobin).start().unwrap();
         let sender = std::thread::spawn(move || (0..3000).for_each(|n| _ = input.send(n).unwrap()));
         let mut shares = [0; 3];
-        output.for_each(|outcome| shares[outcome.worker.unwrap()] += 1);
+        for outcome in output {
+            shares[outcome.worker.unwrap()] += 1;
+        }
         assert_eq!(shares, [1000; 3]);
         sender.join().unwrap();
     });

@@ -1,0 +1,81 @@
+//! Batches.
+
+use super::core::{Core, SlotOf, panicked};
+use super::landing::Done;
+use super::slot::Finished;
+use super::work::Work;
+use crate::error::TaskError;
+use crate::panics;
+use crate::sync::now;
+use std::time::Instant;
+
+impl<'a, T, W> Core<'a, T, W>
+where
+    T: Send + 'a,
+    W: Work<T> + 'a,
+    W::Out: 'a,
+    W::Error: 'a,
+{
+    /// Runs what is in the hand as one batch.
+    pub(super) fn run_batch(
+        &self,
+        lane: usize,
+        slot: &SlotOf<T, W>,
+        finished: &mut Finished<W::Out, W::Error>,
+        worker: usize,
+        last: &mut Instant,
+    ) {
+        let began = *last;
+        let at = (began - self.began()).as_nanos() as u64;
+        let (mut heads, mut items) = (Vec::new(), Vec::new());
+        for entry in slot.take_waiting() {
+            heads.push((entry.seq, entry.sent, entry.mark));
+            items.push(entry.item);
+        }
+        if heads.is_empty() {
+            // The service was stopped in between, or the alarm has put the batch back.
+            return;
+        }
+        let answers = panics::catch(|| self.work.run_batch(items));
+        *last = now();
+        let ran = (*last - began).as_nanos() as u64;
+        let mut answers = match answers {
+            Ok(answers) if answers.len() == heads.len() => Answers::Each(answers.into_iter()),
+            Ok(answers) => {
+                let wrong = Answers::Wrong { items: heads.len(), answers: answers.len() };
+                panics::drop_each(answers);
+                wrong
+            }
+            Err(payload) => Answers::Panicked(panics::message(&payload), Some(payload)),
+        };
+        for (seq, sent, mark) in heads {
+            self.unload(lane, mark);
+            let done = Done { seq, queued: at.saturating_sub(sent), ran, worker, result: answers.next() };
+            finished.done.push_back(done);
+            if self.settings.keyed {
+                finished.keys.push(mark);
+            }
+        }
+    }
+}
+
+/// What a batch handler answered.
+enum Answers<I> {
+    Each(I),
+    Wrong { items: usize, answers: usize },
+    Panicked(String, Option<panics::Payload>),
+}
+
+impl<R, E, I: Iterator<Item = Result<R, E>>> Answers<I> {
+    /// The next item's. The first gets the payload of a panic, the others its text.
+    fn next(&mut self) -> Result<R, TaskError<E>> {
+        match self {
+            Answers::Each(answers) => match answers.next() {
+                Some(answer) => answer.map_err(TaskError::Failed),
+                None => Err(TaskError::WrongBatch { items: 1, answers: 0 }),
+            },
+            Answers::Wrong { items, answers } => Err(TaskError::WrongBatch { items: *items, answers: *answers }),
+            Answers::Panicked(text, payload) => Err(panicked(payload.take().unwrap_or_else(|| Box::new(text.clone())))),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! How items get in: a credit, a number, a lane.
+
+use super::core::{Core, Intake, panicked};
+use super::landing::{Done, NO_WORKER};
+use super::queue::Entry;
+use super::serve::Served;
+use super::settings::{Help, Spread};
+use super::work::Work;
+use super::{Party, Patience, Wait};
+use crate::error::{SendReason, TaskError};
+use crate::panics;
+use crate::sync::atomic::Ordering;
+use crate::sync::{MODEL, MutexGuard, now, thread};
+use std::collections::VecDeque;
+
+impl<'a, T, W> Core<'a, T, W>
+where
+    T: Send + 'a,
+    W: Work<T> + 'a,
+    W::Out: 'a,
+    W::Error: 'a,
+{
+    /// Accepts an item, or gives it back.
+    pub(super) fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
+        // Functions of the user's run before any lock is taken.
+        let address = panics::catch(|| self.settings.address(&item));
+        let mut intake = match self.room(wait) {
+            Ok(intake) => intake,
+            Err(reason) => {
+                if let Err(payload) = address {
+                    panics::discard(payload);
+                }
+                return Err((item, reason));
+            }
+        };
+        let address = match address {
+            Ok(address) => address,
+            Err(payload) => {
+                let seq = self.number(intake);
+                panics::drop_each([item]);
+                self.land_failed(seq, panicked(payload));
+                return Ok(seq);
+            }
+        };
+        let seq = intake.accepted;
+        self.take_number(&mut intake);
+        let lane = self.choose_lane(&mut intake, address.mark);
+        let places = &mut intake.lanes[lane];
+        let shares = !places.arrived.is_empty() && self.pace.is_fine() && self.armed.load(Ordering::Relaxed);
+        if !shares || seq % 64 == 0 {
+            intake.stamp = self.time();
+        }
+        let entry = Entry { seq, sent: intake.stamp, mark: address.mark, class: address.class, item };
+        intake.lanes[lane].arrived.push_back(entry);
+        let summons = self.summon_for_push(&mut intake, lane);
+        drop(intake);
+        self.follow(lane, summons);
+        Ok(seq)
+    }
+
+    /// Passes on the failure of an item of an earlier stage: it takes a place in the window and in the order, and is done.
+    pub(super) fn pass(
+        &self,
+        error: TaskError<W::Error>,
+        wait: Wait,
+    ) -> Result<u64, (TaskError<W::Error>, SendReason)> {
+        match self.room(wait) {
+            Ok(intake) => {
+                let seq = self.number(intake);
+                self.land_failed(seq, error);
+                Ok(seq)
+            }
+            Err(reason) => Err((error, reason)),
+        }
+    }
+
+    fn number(&self, mut intake: MutexGuard<'_, Intake<T>>) -> u64 {
+        let seq = intake.accepted;
+        self.take_number(&mut intake);
+        seq
+    }
+
+    fn take_number(&self, intake: &mut Intake<T>) {
+        intake.accepted += 1;
+        self.landing.accepted_hint.store(intake.accepted as usize, Ordering::Relaxed);
+    }
+
+    fn land_failed(&self, seq: u64, error: TaskError<W::Error>) {
+        let done = Done { seq, queued: 0, ran: 0, worker: NO_WORKER, result: Err(error) };
+        self.land(&mut VecDeque::from([done]));
+    }
+
+    fn choose_lane(&self, intake: &mut Intake<T>, mark: u64) -> usize {
+        let lanes = self.lanes.len();
+        if lanes == 1 {
+            return 0;
+        }
+        match self.settings.route {
+            Spread::Shared => 0,
+            Spread::RoundRobin => {
+                intake.next_lane = (intake.next_lane + 1) % lanes;
+                intake.next_lane
+            }
+            Spread::Hash => (mark % lanes as u64) as usize,
+            Spread::Least => {
+                // Looking begins elsewhere each time, so that equal loads take turns.
+                intake.next_lane = (intake.next_lane + 1) % lanes;
+                let first = intake.next_lane;
+                let load = |lane: &usize| self.lanes[*lane].load.load(Ordering::Relaxed);
+                let lane = (0..lanes).map(|at| (first + at) % lanes).min_by_key(load).unwrap_or(first);
+                self.lanes[lane].load.fetch_add(mark as usize, Ordering::Relaxed);
+                lane
+            }
+        }
+    }
+
+    /// Waits for room in the window.
+    fn room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
+        let mut intake = self.intake.lock();
+        if intake.closed.is_none() && self.has_room(&mut intake) {
+            return Ok(intake);
+        }
+        drop(intake);
+        self.landing.blocked_hint.fetch_add(1, Ordering::Relaxed);
+        let room = self.wait_for_room(wait);
+        self.landing.blocked_hint.fetch_sub(1, Ordering::Relaxed);
+        room
+    }
+
+    fn wait_for_room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
+        let helping = self.settings.help != Help::Never && self.pace.is_cheap();
+        let patience = Patience::of(helping);
+        let mut spins = patience.spins;
+        // Under the model no time passes in which to be patient.
+        let mut patient = !MODEL;
+        loop {
+            let mut intake = self.intake.lock();
+            if let Some(reason) = intake.closed {
+                return Err(reason);
+            }
+            if self.has_room(&mut intake) {
+                return Ok(intake);
+            }
+            match wait {
+                Wait::Not => return Err(SendReason::Full),
+                Wait::Until(Some(deadline)) if now() >= deadline => return Err(SendReason::TimedOut),
+                Wait::Until(_) => {}
+            }
+            let accepted = intake.accepted as usize;
+            drop(intake);
+            let served = if self.may_help(Party::Sender) { self.help() } else { Served::Nothing };
+            match served {
+                Served::Some => spins = patience.spins,
+                Served::AndRang => spins = patience.after_waking,
+                Served::Nothing if spins == 0 => self.park_sender(wait, &mut patient),
+                Served::Nothing => {
+                    let credits = &self.landing.credits;
+                    let enough = credits.window() / 2;
+                    thread::spin_for(spins, || credits.in_flight(accepted, credits.released()) > enough);
+                    thread::yield_for(patience.yields, || credits.in_flight(accepted, credits.released()) > enough);
+                    spins = 0;
+                }
+            }
+        }
+    }
+
+    fn has_room(&self, intake: &mut Intake<T>) -> bool {
+        let credits = &self.landing.credits;
+        let accepted = intake.accepted as usize;
+        if credits.in_flight(accepted, intake.released) < credits.window() {
+            return true;
+        }
+        intake.released = credits.released();
+        credits.in_flight(accepted, intake.released) < credits.window()
+    }
+
+    /// Parks until there is room, the service is closed, or an item is to be run by this thread because nobody else might.
+    fn park_sender(&self, wait: Wait, patient: &mut bool) {
+        let must = self.must_help();
+        let mut intake = self.intake.lock();
+        let calls = intake.calls;
+        if must {
+            intake.hands += 1;
+            // From now on a call is counted; what was there before is seen now.
+            drop(intake);
+            let waits = self.could_help();
+            intake = self.intake.lock();
+            if waits {
+                intake.hands -= 1;
+                return;
+            }
+        }
+        let credits = &self.landing.credits;
+        let free = if *patient { credits.window().div_ceil(2) } else { 1 };
+        if intake.closed.is_none() && intake.calls == calls && credits.wait_for(intake.accepted as usize, free) {
+            let mut until = if let Wait::Until(deadline) = wait { deadline } else { None };
+            if *patient {
+                let soon = now() + super::credits::PATIENCE;
+                until = Some(until.map_or(soon, |deadline| deadline.min(soon)));
+            }
+            *patient &= !self.room.wait_until(&mut intake, until);
+        }
+        intake.hands -= usize::from(must);
+    }
+
+    /// Wakes all senders that wait.
+    pub(super) fn wake_all(&self, _: &Intake<T>) {
+        self.landing.credits.woken();
+        self.room.notify_all();
+    }
+}
