@@ -21,8 +21,8 @@ impl Patience {
     pub(super) fn of(helping: bool) -> Patience {
         match (MODEL, helping) {
             (true, _) => Patience { spins: 0, yields: 0, after_waking: 0 },
-            (_, true) => Patience { spins: 192, yields: 0, after_waking: 2048 },
-            (_, false) => Patience { spins: 16, yields: 8, after_waking: 16 },
+            (_, true) => Patience { spins: 40, yields: 0, after_waking: 260 },
+            (_, false) => Patience { spins: 8, yields: 8, after_waking: 8 },
         }
     }
 }
@@ -34,14 +34,15 @@ where
     W::Out: 'a,
     W::Error: 'a,
 {
-    /// Whether the calling thread, which would block, may run an item instead.
+    /// Whether the calling thread, which would block, may run an item instead. Says no to a few that have to; see
+    /// [`Core::must_help`], which costs a system call.
     pub(super) fn may_help(&self, party: Party) -> bool {
         let wanted = match self.settings.help {
             Help::Never => false,
             Help::Receiver => party == Party::Receiver,
             Help::Both => true,
         };
-        wanted && self.pace.is_cheap() || self.must_help()
+        wanted && (self.pace.is_cheap() || self.settings.scoped) || self.host.worker().is_some()
     }
 
     /// Whether the calling thread has to run items while it waits, since nobody else might.

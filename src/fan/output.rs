@@ -268,7 +268,7 @@ impl<'a, R, E> Output<'a, R, E> {
             if spins > 0 && self.watch(&mut spins, patience.yields, helping) {
                 continue;
             }
-            if helping != Helping::No && self.service().help_receiver() {
+            if (helping != Helping::No || spins == 0) && self.service().help_receiver() {
                 spins = patience.spins;
             } else if spins == 0 {
                 late = self.park(if let Wait::Until(deadline) = wait { deadline } else { None });

@@ -13,7 +13,7 @@ const FINE: usize = 1_000;
 
 /// Nanoseconds of work that are taken from the queue at a time, and the most items.
 const CHUNK: usize = 10_000;
-const MOST: usize = 32;
+const MOST: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Pace {

@@ -141,8 +141,15 @@ impl<T> Queue<T> {
         self.ready.classes.iter().filter_map(|class| class.front().map(|entry| entry.seq)).min()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Entry<T>> {
-        self.ready.pop()
+    /// Moves up to `most` of those that are next into `hand`.
+    pub(super) fn pop_into(&mut self, most: usize, hand: &mut VecDeque<Entry<T>>) {
+        let ready = &mut self.ready;
+        if ready.len <= most && ready.classes[NORMAL].len() == ready.len && hand.is_empty() {
+            std::mem::swap(&mut ready.classes[NORMAL], hand);
+            ready.len = 0;
+            return;
+        }
+        hand.extend((0..most).map_while(|_| ready.pop()));
     }
 
     /// Puts back what was taken and not started, the newest first.

@@ -13,6 +13,14 @@ use crate::sync::atomic::Ordering;
 use crate::sync::{MODEL, MutexGuard, now, thread};
 use std::collections::VecDeque;
 
+/// What a sender sees.
+enum Look<'a, T> {
+    Room(MutexGuard<'a, Intake<T>>),
+    Closed(SendReason),
+    /// So many items were accepted.
+    Full(usize),
+}
+
 impl<'a, T, W> Core<'a, T, W>
 where
     T: Send + 'a,
@@ -23,7 +31,10 @@ where
     /// Accepts an item, or gives it back.
     pub(super) fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
         // Functions of the user's run before any lock is taken.
-        let address = panics::catch(|| self.settings.address(&item));
+        let address = match self.settings.plain_address() {
+            Some(address) => Ok(address),
+            None => panics::catch(|| self.settings.address(&item)),
+        };
         let mut intake = match self.room(wait) {
             Ok(intake) => intake,
             Err(reason) => {
@@ -116,39 +127,48 @@ where
 
     /// Waits for room in the window.
     fn room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
-        let mut intake = self.intake.lock();
-        if intake.closed.is_none() && self.has_room(&mut intake) {
-            return Ok(intake);
+        let accepted = match self.look_for_room() {
+            Look::Room(intake) => return Ok(intake),
+            Look::Closed(reason) => return Err(reason),
+            Look::Full(_) if wait == Wait::Not => return Err(SendReason::Full),
+            Look::Full(accepted) => accepted,
+        };
+        let both = self.settings.help == Help::Both;
+        if both {
+            self.landing.blocked_hint.fetch_add(1, Ordering::Relaxed);
         }
-        drop(intake);
-        self.landing.blocked_hint.fetch_add(1, Ordering::Relaxed);
-        let room = self.wait_for_room(wait);
-        self.landing.blocked_hint.fetch_sub(1, Ordering::Relaxed);
+        let room = self.wait_for_room(accepted, wait);
+        if both {
+            self.landing.blocked_hint.fetch_sub(1, Ordering::Relaxed);
+        }
         room
     }
 
-    fn wait_for_room(&self, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
-        let helping = self.settings.help != Help::Never && self.pace.is_cheap();
-        let patience = Patience::of(helping);
+    fn look_for_room(&self) -> Look<'_, T> {
+        let mut intake = self.intake.lock();
+        if let Some(reason) = intake.closed {
+            Look::Closed(reason)
+        } else if self.has_room(&mut intake) {
+            Look::Room(intake)
+        } else {
+            Look::Full(intake.accepted as usize)
+        }
+    }
+
+    /// Helps, spins, and parks until there is room; `accepted` is what the last look saw.
+    fn wait_for_room(&self, mut accepted: usize, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
+        let patience = Patience::of(self.settings.help != Help::Never && self.pace.is_cheap());
         let mut spins = patience.spins;
         // Under the model no time passes in which to be patient.
         let mut patient = !MODEL;
         loop {
-            let mut intake = self.intake.lock();
-            if let Some(reason) = intake.closed {
-                return Err(reason);
+            if let Wait::Until(Some(deadline)) = wait {
+                if now() >= deadline {
+                    return Err(SendReason::TimedOut);
+                }
             }
-            if self.has_room(&mut intake) {
-                return Ok(intake);
-            }
-            match wait {
-                Wait::Not => return Err(SendReason::Full),
-                Wait::Until(Some(deadline)) if now() >= deadline => return Err(SendReason::TimedOut),
-                Wait::Until(_) => {}
-            }
-            let accepted = intake.accepted as usize;
-            drop(intake);
-            let served = if self.may_help(Party::Sender) { self.help() } else { Served::Nothing };
+            let helps = self.may_help(Party::Sender) || spins == 0 && self.must_help();
+            let served = if helps { self.help() } else { Served::Nothing };
             match served {
                 Served::Some => spins = patience.spins,
                 Served::AndRang => spins = patience.after_waking,
@@ -156,10 +176,16 @@ where
                 Served::Nothing => {
                     let credits = &self.landing.credits;
                     let enough = credits.window() / 2;
-                    thread::spin_for(spins, || credits.in_flight(accepted, credits.released()) > enough);
-                    thread::yield_for(patience.yields, || credits.in_flight(accepted, credits.released()) > enough);
+                    let full = || credits.in_flight(accepted, credits.released()) > enough;
+                    thread::spin_for(spins, full);
+                    thread::yield_for(patience.yields, full);
                     spins = 0;
                 }
+            }
+            match self.look_for_room() {
+                Look::Room(intake) => return Ok(intake),
+                Look::Closed(reason) => return Err(reason),
+                Look::Full(now) => accepted = now,
             }
         }
     }

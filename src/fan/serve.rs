@@ -37,7 +37,7 @@ impl Pause {
     pub(super) fn is_over(&mut self, accepted: usize) -> bool {
         self.still = if accepted == self.seen { self.still + 1 } else { 0 };
         self.seen = accepted;
-        self.still > 16
+        self.still > 8
     }
 }
 
@@ -92,6 +92,7 @@ where
             }
             rung |= self.land(&mut finished.done);
         }
+        slot.keep(finished);
         match (turns, rung) {
             (0, _) => Served::Nothing,
             (_, false) => Served::Some,
@@ -158,8 +159,7 @@ where
             None if self.armed.load(Ordering::Relaxed) && self.has_alarm() => self.pace.chunk(),
             None => 1,
         };
-        let waiting = &mut held.waiting;
-        slot.fill((0..most).map_while(|_| waiting.pop()));
+        slot.fill(&mut held.waiting, most);
         if batch.is_some() {
             self.intake.lock().lanes[lane].backlog = held.waiting.ready();
         }
@@ -226,7 +226,7 @@ where
         thread::spin_for(patience.spins, || accepted.load(Ordering::Relaxed) == before);
         thread::yield_for(patience.yields, || accepted.load(Ordering::Relaxed) == before);
         let mut pause = Pause::new();
-        thread::spin_for(2 * PATCH, || {
+        thread::spin_for(24, || {
             let now = accepted.load(Ordering::Relaxed);
             now != before && now.wrapping_sub(before) < PATCH && !pause.is_over(now)
         });

@@ -182,11 +182,11 @@ where
     }
 
     fn help_receiver(&self) -> bool {
-        Core::may_help(self, Party::Receiver) && self.help() != Served::Nothing
+        (Core::may_help(self, Party::Receiver) || self.must_help()) && self.help() != Served::Nothing
     }
 
     fn park_receiver(&self) -> Parking {
-        if !Core::may_help(self, Party::Receiver) {
+        if !(Core::may_help(self, Party::Receiver) || self.must_help()) {
             return Parking::Apart;
         }
         self.intake.lock().receiver_idle = true;

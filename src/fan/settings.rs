@@ -156,6 +156,12 @@ pub(super) struct Address {
 }
 
 impl<T> Settings<'_, T> {
+    /// Where every item belongs, if nothing of it matters.
+    #[inline]
+    pub(super) fn plain_address(&self) -> Option<Address> {
+        (self.mark.is_none() && self.class.is_none()).then_some(Address { mark: 1, class: NORMAL })
+    }
+
     /// Calls the functions of the user's.
     #[inline]
     pub(super) fn address(&self, item: &T) -> Address {

@@ -6,7 +6,7 @@
 //! still at the same item as at the look before, takes away what it holds.
 
 use super::landing::Done;
-use super::queue::Entry;
+use super::queue::{Entry, Queue};
 use crate::sync::{CachePadded, Mutex, thread};
 use std::collections::VecDeque;
 
@@ -61,9 +61,20 @@ impl<T, R, E> Slot<T, R, E> {
         self.hand.lock().owner == Some(thread)
     }
 
-    /// Fills the hand, under the queue's lock.
-    pub(super) fn fill(&self, entries: impl Iterator<Item = Entry<T>>) {
-        self.hand.lock().waiting.extend(entries);
+    /// Takes up to `most` items from the queue, whose lock is held.
+    pub(super) fn fill(&self, queue: &mut Queue<T>, most: usize) {
+        queue.pop_into(most, &mut self.hand.lock().waiting);
+    }
+
+    /// Gives back buffers, which are empty.
+    pub(super) fn keep(&self, buffers: Finished<R, E>) {
+        let mut hand = self.hand.lock();
+        if hand.done.is_empty() {
+            hand.done = buffers.done;
+        }
+        if hand.finished.is_empty() {
+            hand.finished = buffers.keys;
+        }
     }
 
     /// Lays down what is done, and takes the next item unless there is a pause.
