@@ -172,7 +172,17 @@ where
     pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
         let rung = self.landing.land(batch);
         panics::drop_each(batch.drain(..));
+        if self.settings.scoped {
+            self.tell_settled();
+        }
         rung
+    }
+
+    /// Calls those who wait for the end and run items meanwhile, if it has come.
+    fn tell_settled(&self) {
+        if self.landing.settled().is_some() {
+            Self::call_hands(&mut self.intake.lock(), &self.room);
+        }
     }
 
     /// Refuses items from now on. Of several reasons the last that is given to senders is the strongest.
@@ -186,6 +196,7 @@ where
             intake.accepted
         };
         self.landing.set_total(total);
+        self.tell_settled();
         if self.work.batch().is_some() {
             // A batch need not be waited for any more.
             self.rouse();

@@ -2,10 +2,12 @@
 
 use super::Party;
 use super::core::Core;
+use super::landing::ServiceCounts;
 use super::serve::Served;
 use super::settings::Help;
 use super::work::Work;
-use crate::sync::MODEL;
+use crate::sync::{MODEL, now};
+use std::time::Instant;
 
 /// How a caller waits before it parks, which costs microseconds at both ends: so many turns of spinning, then so many times of letting
 /// others run. Where callers help, giving the core away would only bring another caller onto it.
@@ -54,6 +56,24 @@ where
     pub(super) fn help(&self) -> Served {
         let served = |lane| self.serve(lane, false);
         (0..self.lanes.len()).map(served).find(|served| *served != Served::Nothing).unwrap_or(Served::Nothing)
+    }
+
+    /// Waits until nothing more is accepted and everything that was has ended; in a scope, whose owner may be the only thread that
+    /// comes, runs items meanwhile. (Workers are not let wait.)
+    pub(super) fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts> {
+        if !self.settings.scoped || self.settings.help == Help::Never {
+            return self.landing.wait(deadline);
+        }
+        loop {
+            while self.help() != Served::Nothing {}
+            if let Some(counts) = self.landing.settled() {
+                return Some(counts);
+            }
+            if deadline.is_some_and(|deadline| now() >= deadline) {
+                return None;
+            }
+            self.park_hand(true, || self.landing.settled().is_some(), |_| true, deadline);
+        }
     }
 
     /// Whether [`Core::help`] would find something.

@@ -242,6 +242,12 @@ impl<R, E> Landing<R, E> {
         self.state.lock().counts
     }
 
+    /// The accounts, if everything that was accepted has landed and nothing more will be accepted.
+    pub(super) fn settled(&self) -> Option<ServiceCounts> {
+        let state = self.state.lock();
+        (state.total == Some(state.landed)).then_some(ServiceCounts { accepted: state.landed, ..state.counts })
+    }
+
     /// Blocks until everything that was accepted has landed and nothing more will be accepted, or until `deadline`.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts> {
         let mut state = self.state.lock();

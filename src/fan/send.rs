@@ -12,6 +12,7 @@ use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MODEL, MutexGuard, now, thread};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// What a sender sees.
 enum Look<'a, T> {
@@ -202,31 +203,42 @@ where
 
     /// Parks until there is room, the service is closed, or an item is to be run by this thread because nobody else might.
     fn park_sender(&self, wait: Wait, patient: &mut bool) {
-        let must = self.must_help();
-        let mut intake = self.intake.lock();
-        let calls = intake.calls;
-        if must {
-            intake.hands += 1;
-            // From now on a call is counted; what was there before is seen now.
-            drop(intake);
-            let waits = self.could_help();
-            intake = self.intake.lock();
-            if waits {
-                intake.hands -= 1;
-                return;
-            }
-        }
         let credits = &self.landing.credits;
         let free = if *patient { credits.window().div_ceil(2) } else { 1 };
-        if intake.closed.is_none() && intake.calls == calls && credits.wait_for(intake.accepted as usize, free) {
-            let mut until = if let Wait::Until(deadline) = wait { deadline } else { None };
-            if *patient {
-                let soon = now() + super::credits::PATIENCE;
-                until = Some(until.map_or(soon, |deadline| deadline.min(soon)));
-            }
-            *patient &= !self.room.wait_until(&mut intake, until);
+        let mut until = if let Wait::Until(deadline) = wait { deadline } else { None };
+        if *patient {
+            let soon = now() + super::credits::PATIENCE;
+            until = Some(until.map_or(soon, |deadline| deadline.min(soon)));
         }
+        let full = |intake: &Intake<T>| intake.closed.is_none() && credits.wait_for(intake.accepted as usize, free);
+        *patient &= !self.park_hand(self.must_help(), || false, full, until);
+    }
+
+    /// Parks a caller until the senders are woken; one that `must` run items, also until it is called to. It does not park if
+    /// there is an item for it, or it is `over` what it waits for, or is not `blocked` as seen under the lock. Returns whether the
+    /// time ran out.
+    ///
+    /// Whoever calls counts the call under the intake's lock, for those who are registered. What was there before they registered
+    /// is seen by their look; what comes later is counted, and they do not park.
+    pub(super) fn park_hand(
+        &self,
+        must: bool,
+        over: impl FnOnce() -> bool,
+        blocked: impl FnOnce(&Intake<T>) -> bool,
+        until: Option<Instant>,
+    ) -> bool {
+        let mut intake = self.intake.lock();
+        let calls = intake.calls;
+        let mut park = true;
+        if must {
+            intake.hands += 1;
+            drop(intake);
+            park = !self.could_help() && !over();
+            intake = self.intake.lock();
+        }
+        let late = park && intake.calls == calls && blocked(&intake) && self.room.wait_until(&mut intake, until);
         intake.hands -= usize::from(must);
+        late
     }
 
     /// Wakes all senders that wait.

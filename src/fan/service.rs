@@ -211,6 +211,6 @@ where
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts> {
-        self.landing.wait(deadline)
+        Core::wait(self, deadline)
     }
 }

@@ -60,8 +60,8 @@ where
         Summons::Job
     }
 
-    /// Calls the parked senders that would run items.
-    fn call_hands(intake: &mut Intake<T>, room: &Condvar) {
+    /// Calls the parked callers that would run items.
+    pub(super) fn call_hands(intake: &mut Intake<T>, room: &Condvar) {
         if intake.hands > 0 {
             intake.calls = intake.calls.wrapping_add(1);
             room.notify_all();

@@ -347,7 +347,6 @@ fn a_collector_that_is_called_leaves_no_item_without_a_thread() {
 
 /// Whoever waits for the end of a service in a scope on a pool without a free worker is not left alone.
 #[test]
-#[ignore = "`wait` does not run items: it hangs where no worker comes"]
 fn c5_waiting_for_a_service_in_a_scope_while_all_workers_are_stuck() {
     within(|| {
         let (pool, gate) = stuck(1);
