@@ -116,7 +116,8 @@ impl FanOut {
     /// that infer many at the price of one.
     ///
     /// A batch is handled when it has `max` items, or when its first has waited for `max_wait`, or when the service is closed. No worker
-    /// is held while a batch is waited for. If there are more or fewer answers than items, all items of the batch fail with
+    /// is held while a batch is waited for. With [`key`](FanOutBuilder::key), items behind another of their key do not count: a batch
+    /// has one item of each key. If there are more or fewer answers than items, all items of the batch fail with
     /// [`TaskError::WrongBatch`](crate::TaskError::WrongBatch); if the handler panics, all are panicked (the first has the payload,
     /// the others its text).
     ///
@@ -157,7 +158,9 @@ impl<'scope> Scope<'scope, '_> {
     /// A service in this scope: its handler and items may borrow, and it runs on the scope's pool.
     ///
     /// The scope's owner runs items itself when it would block, as in any scope, unless [`help`](FanOutBuilder::help) says
-    /// `Never`; so the service works on a pool of any size, paused or with all workers busy.
+    /// `Never`; so the service works on a pool of any size, paused or with all workers busy. It runs items of the service, not other
+    /// tasks of the scope: where every worker is busy, what is to be received must not depend on a task that has not started.
+    /// Batches are offered to services that stand alone only.
     ///
     /// # Examples
     ///

@@ -14,7 +14,8 @@ use std::time::Duration;
 /// # Blocking
 ///
 /// [`send`](Input::send) blocks while the window is full, that is while as many items as the window says were accepted and
-/// their outcomes not taken. A program whose one thread sends and receives must not send more than the window without receiving.
+/// their outcomes not taken. A program whose one thread sends and receives must not send more than the window without receiving, and
+/// handlers that send to their own service must not fill its window: they would wait for each other.
 ///
 /// # Examples
 ///

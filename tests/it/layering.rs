@@ -67,6 +67,7 @@ fn layers_know_only_those_below() {
         "join",
         "pool",
         "map",
+        "fan",
     ];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
