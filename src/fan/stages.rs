@@ -9,12 +9,14 @@
 use super::Wait;
 use super::builder::{Alone, FanOutBuilder, Started};
 use super::collector::Collector;
+use super::core::panicked;
 use super::input::Input;
 use super::output::Output;
 use super::service::Pass;
 use super::work::{Batched, Plain, Stateful, Work};
 #[allow(unused_imports, reason = "documentation")]
 use crate::error::BuildError;
+use crate::panics;
 use crate::pool::{Pool, Workers};
 use crate::sync::Arc;
 use std::fmt;
@@ -197,7 +199,10 @@ where
             while let Some(outcome) = before.next() {
                 let refused = match outcome.result {
                     Ok(result) => input.send(result).is_err(),
-                    Err(error) => failures.pass(error.map(W::Error::from), Wait::Until(None)).is_err(),
+                    Err(error) => {
+                        let error = panics::catch(|| error.map(W::Error::from)).unwrap_or_else(panicked);
+                        failures.pass(error, Wait::Until(None)).is_err()
+                    }
                 };
                 if refused {
                     return before.lost_one();

@@ -7,6 +7,7 @@ mod building;
 mod callbacks;
 mod ending;
 mod fan;
+mod fan_attacked;
 mod fan_batch;
 mod fan_cancel;
 mod fan_control;

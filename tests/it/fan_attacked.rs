@@ -1,0 +1,30 @@
+//! Services: what hostile reviewers found.
+
+use super::{quiet_panic, within};
+use fanpool::{FanOut, TaskError};
+
+/// A panic of the conversion fails the item, and those after it come.
+#[test]
+fn a_conversion_of_an_error_that_panics() {
+    #[derive(Debug)]
+    struct Picky(u64);
+    impl From<u64> for Picky {
+        fn from(n: u64) -> Picky {
+            if n == 1 { quiet_panic("not this one") } else { Picky(n) }
+        }
+    }
+    within(|| {
+        let (input, output) = FanOut::builder(|n: u64| Err::<(), u64>(n)).ordered().start().unwrap();
+        let output = output.then(|()| Ok::<(), Picky>(())).ordered().start().unwrap();
+        (0..3).for_each(|n| assert!(input.send(n).is_ok()));
+        drop(input);
+        let (_, failed) = output.partition();
+        assert!(
+            matches!(
+                failed[..],
+                [(0, TaskError::Failed(Picky(0))), (1, TaskError::Panicked(_)), (2, TaskError::Failed(Picky(2)))]
+            ),
+            "{failed:?}"
+        );
+    });
+}
