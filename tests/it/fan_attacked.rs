@@ -28,3 +28,19 @@ fn a_conversion_of_an_error_that_panics() {
         );
     });
 }
+
+/// It waits for room, which nobody will make.
+#[test]
+fn a_feeder_dropped_while_the_window_is_full() {
+    within(|| {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        (0..9).for_each(|n: u64| sender.send(n).unwrap());
+        let (feeder, output) = FanOut::builder(|n| Ok::<_, ()>(n)).window(1).start_from(receiver).unwrap();
+        // One was accepted, and one is in its hands.
+        while sender.len() > 7 {
+            std::thread::yield_now();
+        }
+        drop(feeder);
+        assert_eq!(output.count(), 1);
+    });
+}
