@@ -320,7 +320,8 @@ impl<'a, R, E> Output<'a, R, E> {
         late
     }
 
-    /// Leaves word that the collector waits; false if it had better not.
+    /// Leaves word that the collector waits; false if it had better not. What it might run instead it has run then, since not
+    /// everybody who waits goes on to help: [`fan_in`](super::fan_in) polls.
     pub(super) fn begin_wait(&mut self) -> bool {
         let wanted = self.reorder.as_ref().map_or(Wanted::Any, |reorder| Wanted::Seq(reorder.next));
         if !self.ready.is_empty() || !self.landing.want(wanted, self.taken) {
@@ -329,6 +330,7 @@ impl<'a, R, E> Output<'a, R, E> {
         self.parking = self.service().park_receiver();
         if self.parking == Parking::Not {
             self.landing.want_nothing();
+            self.service().help_receiver();
             return false;
         }
         true

@@ -1,7 +1,8 @@
 //! Services: what hostile reviewers found.
 
+use super::fan_scope::stuck;
 use super::{quiet_panic, within};
-use fanpool::{FanOut, TaskError};
+use fanpool::{FanOut, TaskError, fan_in};
 
 /// A panic of the conversion fails the item, and those after it come.
 #[test]
@@ -42,5 +43,26 @@ fn a_feeder_dropped_while_the_window_is_full() {
         }
         drop(feeder);
         assert_eq!(output.count(), 1);
+    });
+}
+
+/// Who merges outputs in a scope runs the items like one who receives from one of them.
+#[test]
+fn the_owner_of_a_scope_runs_what_it_merges() {
+    within(|| {
+        let (pool, gate) = stuck(2);
+        pool.scope(|s| {
+            let outputs: Vec<_> = (0..2)
+                .map(|_| {
+                    let (input, output) = s.fan_out(|n: u64| Ok::<_, ()>(n)).start().unwrap();
+                    (0..3).for_each(|n| assert!(input.send(n).is_ok()));
+                    output
+                })
+                .collect();
+            let merged: Vec<_> = fan_in(outputs).collect();
+            assert_eq!(merged.len(), 6);
+            assert!(merged.iter().all(|outcome| outcome.worker.is_none()), "a worker became free");
+        });
+        gate.open();
     });
 }
