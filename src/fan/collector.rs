@@ -44,6 +44,8 @@ pub struct Collector {
     panic: Arc<Mutex<Option<Payload>>>,
     /// Disconnected to end a wait for room.
     cut: Option<Sender<()>>,
+    /// The stages before, whose threads the end of this one's waits for.
+    before: Vec<(thread::ThreadId, Control<'static>)>,
 }
 
 impl Collector {
@@ -57,6 +59,7 @@ impl Collector {
         E: Send + 'static,
     {
         let control = output.control();
+        let before = output.stages_before();
         let (cut, cuts) = channel::bounded(1);
         let panic = Arc::new(Mutex::new(None));
         let kept = panic.clone();
@@ -68,7 +71,7 @@ impl Collector {
             drop(output);
         };
         match thread::start(format!("{}-collector", control.name()), None, run) {
-            Ok(thread) => Ok(Collector { control, thread: Some(thread), panic, cut: Some(cut) }),
+            Ok(thread) => Ok(Collector { control, thread: Some(thread), panic, cut: Some(cut), before }),
             Err(source) => Err(BuildError::Thread { wanted: 1, started: 0, source }),
         }
     }
@@ -116,9 +119,17 @@ impl Collector {
         self.control.clone()
     }
 
+    /// The threads and services that end before this one's thread does.
+    pub(super) fn stages(&self) -> Vec<(thread::ThreadId, Control<'static>)> {
+        let own = self.thread.as_ref().map(|thread| (thread.id(), self.control.clone()));
+        self.before.iter().cloned().chain(own).collect()
+    }
+
     fn wait(&mut self) {
         if let Some(thread) = self.thread.take() {
-            if thread.id() != thread::id() && !self.control.is_inside() {
+            let me = thread::id();
+            let before = self.before.iter().any(|(stage, control)| *stage == me || control.is_inside());
+            if thread.id() != me && !self.control.is_inside() && !before {
                 thread.join();
             }
         }

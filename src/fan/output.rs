@@ -168,6 +168,10 @@ impl<'a, R, E> Output<'a, R, E> {
         self.upstream = Some(collector);
     }
 
+    pub(super) fn stages_before(&self) -> Vec<(thread::ThreadId, Control<'static>)> {
+        self.upstream.as_ref().map_or_else(Vec::new, Collector::stages)
+    }
+
     pub(super) fn set_bell(&mut self, bell: Sender<()>) {
         self.landing.set_bell(bell);
     }

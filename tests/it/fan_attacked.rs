@@ -1,8 +1,10 @@
 //! Services: what hostile reviewers found.
 
+use super::fan::{Gate, LONG};
 use super::fan_scope::stuck;
 use super::{quiet_panic, within};
-use fanpool::{FanOut, TaskError, fan_in};
+use fanpool::{Collector, FanOut, TaskError, fan_in};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// A panic of the conversion fails the item, and those after it come.
 #[test]
@@ -65,4 +67,26 @@ fn the_owner_of_a_scope_runs_what_it_merges() {
         });
         gate.open();
     });
+}
+
+/// The collector's thread ends with the first stage's workers, of which one drops it.
+#[test]
+fn a_collector_dropped_by_a_handler_of_an_earlier_stage() {
+    let (gate, kept) = (Gate::new(), Arc::new(Mutex::new(None::<Collector>)));
+    let (done, dropped) = mpsc::channel();
+    let (opened, theirs) = (gate.clone(), kept.clone());
+    let work = move |n: u64| {
+        opened.pass();
+        let collector = theirs.lock().unwrap().take();
+        drop(collector);
+        let _ = done.send(());
+        Ok::<_, ()>(n)
+    };
+    let (input, output) = FanOut::builder(work).workers(1).start().unwrap();
+    let second = output.then(|n| Ok::<_, ()>(n)).workers(1).start().unwrap();
+    let third = second.then(|n| Ok::<_, ()>(n)).workers(1).start().unwrap();
+    *kept.lock().unwrap() = Some(third.for_each(drop).unwrap());
+    input.send(1).unwrap();
+    gate.open();
+    assert!(dropped.recv_timeout(LONG).is_ok(), "waits for itself");
 }
