@@ -134,7 +134,11 @@ impl State {
         let earliest = self.alarms.iter().all(|(other, _)| at < *other);
         match self.alarms.iter_mut().find(|(_, other)| Weak::ptr_eq(other, alarm)) {
             Some((set, _)) => *set = at.min(*set),
-            None => self.alarms.push((at, alarm.clone())),
+            None => {
+                // Those that are gone would stay until their time comes, and keep their memory.
+                self.alarms.retain(|(_, other)| other.strong_count() > 0);
+                self.alarms.push((at, alarm.clone()));
+            }
         }
         earliest
     }
@@ -203,5 +207,30 @@ impl Bell {
         }
         // This may have been the last that kept a handler alive.
         panics::drop_each([alarm]);
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Alarm for Silent {
+        fn due(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    #[test]
+    fn alarms_that_are_gone_are_not_kept() {
+        let mut state = State::default();
+        let far = Instant::now() + Duration::from_secs(3600);
+        for _ in 0..100 {
+            let alarm: Arc<dyn Alarm> = Arc::new(Silent);
+            state.list(far, &Arc::downgrade(&alarm));
+            state.list(far, &Arc::downgrade(&alarm));
+        }
+        assert!(state.alarms.len() <= 2);
     }
 }
