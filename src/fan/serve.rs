@@ -71,9 +71,11 @@ where
         let mut last = now();
         let began = last;
         loop {
-            let over = turns > 0 && (!arrival || turns == TURNS || last - began >= QUOTA);
+            let over = last - began >= QUOTA || turns > 0 && (!arrival || turns == TURNS);
             if over || self.halted.load(Ordering::Relaxed) || !self.take(lane, &slot, &mut finished) {
                 if arrival && !over && self.linger() {
+                    // What comes now did not take that long, and to linger uses up the quota, too.
+                    last = now();
                     continue;
                 }
                 // Before the place is free: whoever has it next goes on with this state.
