@@ -1,6 +1,6 @@
 //! The alarm: it looks after what was put off, and after what threads are stuck with.
 
-use super::core::Core;
+use super::core::{Core, Intake};
 use super::summon::Summons;
 use super::work::Work;
 use crate::pool::{Alarm, TICK};
@@ -8,7 +8,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::now;
 use std::time::{Duration, Instant};
 
-/// Ticks without work before the alarm rests: 10 ms.
+/// Looks in a row that find nothing to do before the alarm rests: 10 ms.
 const LINGER: usize = 100;
 
 /// The alarm looks for what nobody attends to: items that wait since the look before, and what a thread is stuck with.
@@ -39,7 +39,7 @@ where
     W::Out: 'a,
     W::Error: 'a,
 {
-    /// One look at a lane; returns whether nothing waits there.
+    /// One look at a lane; returns whether nothing there relies on the next.
     fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
         let mut rescued = Vec::new();
         let (summons, quiet) = {
@@ -63,7 +63,11 @@ where
             // Something that waits now waited at the look before, too.
             let stuck = oldest.is_some_and(|seq| held.mark.is_some_and(|mark| seq < mark));
             held.mark = oldest.map(|_| accepted);
-            quiet &= oldest.is_none() || intake.paused;
+            quiet &= intake.paused
+                || if self.batch().is_some() { oldest.is_none() } else { !may || self.is_served(&intake, lane) };
+            if !quiet {
+                intake.quiet = 0;
+            }
             let summons = match self.batch() {
                 Some(_) if intake.paused => Summons::None,
                 Some((_, wait)) if !may => {
@@ -87,24 +91,77 @@ where
         quiet
     }
 
+    /// Whether all places of a lane are taken: whoever leaves one looks at the queue.
+    fn is_served(&self, intake: &Intake<T>, lane: usize) -> bool {
+        intake.lanes[lane].running >= intake.limit
+    }
+
     /// Lets the alarm rest, after some quiet looks, unless something has come. All locks are held, so whoever relies on the
     /// alarm either comes before and is seen, or comes after and sets it anew.
+    ///
+    /// Threads may go on with items meanwhile, for as long as they like: with empty hands they keep nothing from others. What they
+    /// take when the alarm is not set is one item at a time, and what ends then makes no more than one other ready, or somebody
+    /// is summoned for it.
     fn rest(&self) -> bool {
-        let held: Vec<_> = self.lanes.iter().map(|lane| lane.queue.lock()).collect();
+        let mut held: Vec<_> = self.lanes.iter().map(|lane| lane.queue.lock()).collect();
         let mut intake = self.intake.lock();
         intake.quiet += 1;
-        let waits = held.iter().any(|held| held.waiting.waiting() > 0)
-            || intake.lanes.iter().any(|places| !places.arrived.is_empty());
-        let busy = held.iter().any(|held| !held.slots.is_empty());
         let rest = if self.batch().is_some() {
+            let waits = held.iter().any(|held| held.waiting.waiting() > 0)
+                || intake.lanes.iter().any(|places| !places.arrived.is_empty());
             !waits || intake.paused
         } else {
-            !busy && (!waits && intake.quiet > LINGER || intake.paused)
+            let holds = held.iter().any(|held| held.slots.iter().any(|slot| !slot.is_empty()));
+            let waits = held
+                .iter_mut()
+                .enumerate()
+                .any(|(lane, held)| self.may_take(held, &mut intake, lane) && !self.is_served(&intake, lane));
+            if holds || waits {
+                intake.quiet = 0;
+            }
+            !holds && !waits && (intake.quiet > LINGER || intake.paused)
         };
         if rest {
             intake.quiet = 0;
             self.armed.store(false, Ordering::Relaxed);
         }
         rest
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+    use crate::fan::FanOut;
+    use std::sync::mpsc;
+
+    #[test]
+    fn the_alarm_rests_while_a_handler_runs() {
+        let (begun, begins) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let work = move |n: u64| {
+            begun.send(()).unwrap();
+            let _ = gate.lock().unwrap().recv();
+            Ok::<_, ()>(n)
+        };
+        let (core, output) = FanOut::builder(work).workers(1).limit(1).launch().unwrap();
+        core.accept(0, crate::fan::Wait::Not).unwrap();
+        begins.recv().unwrap();
+        // It waits for the only place.
+        core.accept(1, crate::fan::Wait::Not).unwrap();
+        core.armed.store(true, Ordering::Relaxed);
+        let looks = |core: &Core<'static, _, _>| (0..10 * LINGER).position(|_| core.due().is_none());
+        assert_eq!(looks(&core), Some(LINGER));
+        assert!(!core.armed.load(Ordering::Relaxed));
+        // Looks that find nothing count only in a row.
+        core.armed.store(true, Ordering::Relaxed);
+        assert!((0..LINGER).all(|_| core.due().is_some()));
+        core.intake.lock().limit = 2;
+        assert!(core.due().is_some());
+        core.intake.lock().limit = 1;
+        assert_eq!(looks(&core), Some(LINGER));
+        drop(open);
+        drop(output);
     }
 }

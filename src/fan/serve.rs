@@ -144,8 +144,9 @@ where
     /// Gives on what is finished, and takes the next items into the hand.
     fn take(&self, lane: usize, slot: &SlotOf<T, W>, finished: &mut Finished<W::Out, W::Error>) -> bool {
         let batch = self.work.batch().map(|(max, _)| max);
-        let mut held = self.lanes[lane].queue.lock();
-        let held = &mut *held;
+        let given = finished.keys.len();
+        let mut guard = self.lanes[lane].queue.lock();
+        let held = &mut *guard;
         for key in finished.keys.drain(..) {
             held.waiting.finish(key);
         }
@@ -165,7 +166,23 @@ where
         if batch.is_some() {
             self.intake.lock().lanes[lane].backlog = held.waiting.ready();
         }
+        let summons = self.summon_for_keys(held, lane, given);
+        drop(guard);
+        self.follow(lane, summons);
         true
+    }
+
+    /// Several keys that are given on at once may be more than their thread can serve, and nobody was told of them yet.
+    fn summon_for_keys(&self, held: &mut HeldOf<T, W>, lane: usize, given: usize) -> Summons {
+        if given < 2 || held.waiting.ready() == 0 {
+            return Summons::None;
+        }
+        let mut intake = self.intake.lock();
+        if self.may_take(held, &mut intake, lane) {
+            self.summon(&mut intake, lane, true)
+        } else {
+            self.await_batch(held, &intake)
+        }
     }
 
     /// Gives the place back, unless something has come in the meantime.
@@ -177,8 +194,9 @@ where
         arrival: bool,
         over: bool,
     ) -> bool {
-        let summons = {
+        let (left, summons) = {
             let mut held = self.lanes[lane].queue.lock();
+            let given = finished.keys.len();
             for key in finished.keys.drain(..) {
                 held.waiting.finish(key);
             }
@@ -188,21 +206,24 @@ where
             let looks = over || !broken!("service_leaves_without_a_look");
             let waits = looks && self.may_take(&mut held, &mut intake, lane);
             if waits && !over {
-                return false;
-            }
-            intake.lanes[lane].running -= 1;
-            held.slots.retain(|other| !Arc::ptr_eq(other, slot));
-            slot.own(None);
-            held.spare.push(slot.clone());
-            if waits && !broken!("service_yields_without_summons") {
-                // A caller that helps comes again soon.
-                self.summon(&mut intake, lane, !arrival)
+                drop(intake);
+                (false, self.summon_for_keys(&mut held, lane, given))
             } else {
-                self.await_batch(&held, &intake)
+                intake.lanes[lane].running -= 1;
+                held.slots.retain(|other| !Arc::ptr_eq(other, slot));
+                slot.own(None);
+                held.spare.push(slot.clone());
+                let summons = if waits && !broken!("service_yields_without_summons") {
+                    // A caller that helps comes again soon.
+                    self.summon(&mut intake, lane, !arrival)
+                } else {
+                    self.await_batch(&held, &intake)
+                };
+                (true, summons)
             }
         };
         self.follow(lane, summons);
-        true
+        left
     }
 
     /// Has the alarm look again when the batch that is being gathered is due.

@@ -99,6 +99,11 @@ impl<T, R, E> Slot<T, R, E> {
         self.hand.lock().waiting.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        let hand = self.hand.lock();
+        hand.waiting.is_empty() && hand.done.is_empty()
+    }
+
     pub(super) fn take_waiting(&self) -> VecDeque<Entry<T>> {
         std::mem::take(&mut self.hand.lock().waiting)
     }
