@@ -38,7 +38,7 @@ fn a_feeder_dropped_while_the_window_is_full() {
     within(|| {
         let (sender, receiver) = crossbeam_channel::unbounded();
         (0..9).for_each(|n: u64| sender.send(n).unwrap());
-        let (feeder, output) = FanOut::builder(|n| Ok::<_, ()>(n)).window(1).start_from(receiver).unwrap();
+        let (feeder, output) = FanOut::builder(Ok::<_, ()>).window(1).start_from(receiver).unwrap();
         // One was accepted, and one is in its hands.
         while sender.len() > 7 {
             std::thread::yield_now();
@@ -83,8 +83,8 @@ fn a_collector_dropped_by_a_handler_of_an_earlier_stage() {
         Ok::<_, ()>(n)
     };
     let (input, output) = FanOut::builder(work).workers(1).start().unwrap();
-    let second = output.then(|n| Ok::<_, ()>(n)).workers(1).start().unwrap();
-    let third = second.then(|n| Ok::<_, ()>(n)).workers(1).start().unwrap();
+    let second = output.then(Ok::<_, ()>).workers(1).start().unwrap();
+    let third = second.then(Ok::<_, ()>).workers(1).start().unwrap();
     *kept.lock().unwrap() = Some(third.for_each(drop).unwrap());
     input.send(1).unwrap();
     gate.open();
