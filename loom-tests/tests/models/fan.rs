@@ -1,7 +1,7 @@
 //! Services: credits, places, the collector, strands, and the ends.
 
 use super::{Flag, Shared, model, pool};
-use fanpool::{FanOut, Help, Pool, SendReason, TaskError};
+use fanpool::{FanOut, Help, Pool, Route, SendReason, TaskError};
 use loom::alloc::Track;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,6 +208,24 @@ fn a_collector_that_leaves_against_the_ring_for_it() {
         drop(input);
         let (early, output) = received.join().unwrap();
         assert_eq!(output.count(), usize::from(!early));
+    });
+}
+
+#[test]
+fn a_collector_rung_for_before_it_parks_that_finds_something_else() {
+    // The only worker says that it is idle, is rung for because of lane 1, sees that there is something to run, and runs what is in
+    // lane 0, for which there is a job. It leaves with that outcome, so it must pass on that there is lane 1.
+    model(2, || {
+        let pool = shared_pool(1);
+        let (input, mut output) =
+            FanOut::builder(same).pool(pool.clone()).route(Route::RoundRobin).limit(2).start().unwrap();
+        let received = pool.submit(move || {
+            output.recv().unwrap();
+            output
+        });
+        (0..2).for_each(|n| assert!(input.send(n).is_ok()));
+        drop(input);
+        assert_eq!(received.join().unwrap().count(), 1);
     });
 }
 
