@@ -42,7 +42,7 @@ service_arrival_summons_none   fan::two_workers_are_summoned_for_two_items
 service_leaves_without_a_look  fan::push_against_a_thread_that_leaves_the_only_place
 service_yields_without_summons fan::push_against_a_thread_that_leaves_the_only_place
 idle_collector_does_not_look   fan::a_collector_that_helps_against_a_push
-summons_not_passed_on      fan::a_collector_that_leaves_against_the_ring_for_it
+summons_not_passed_on      fan::a_collector_rung_for_before_it_parks_that_finds_something_else
 object_return_wakes_nobody      object_pool::a_return_against_a_get
 object_promise_ignored          object_pool::a_newcomer_against_a_promise
 object_not_made_wakes_nobody    object_pool::a_failed_make_against_a_waiter
