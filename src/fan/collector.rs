@@ -2,7 +2,7 @@
 //!
 //! The thread owns the [`Output`], so whatever ends it (no more outcomes, a sink that panics, a receiver that is gone, a
 //! collector that is dropped) drops the output and with it stops the service; its workers are joined before the thread
-//! ends. It waits in three places: for outcomes, which a stopped service ends; for room in a channel, beside a
+//! ends; which is why nobody may wait for a collector who runs user code of it or of a stage before, see `Line`. It waits in three places: for outcomes, which a stopped service ends; for room in a channel, beside a
 //! second channel that the [`Collector`] disconnects; and in the user's sink.
 
 use super::control::Control;
@@ -16,8 +16,8 @@ use std::fmt;
 
 /// The thread that takes a service's outcomes; made by [`Output::for_each`] and its relatives.
 ///
-/// Dropping it stops the service, as dropping the output would, and joins the thread. (Dropped by the sink or by a handler it cannot
-/// wait; the thread ends by itself.)
+/// Dropping it stops the service, as dropping the output would, and joins the thread. (Dropped by the sink, or by a handler of this stage or one before, it
+/// cannot wait; the threads end by themselves.)
 ///
 /// # Examples
 ///
@@ -41,16 +41,38 @@ use std::fmt;
 pub struct Collector {
     control: Control<'static>,
     thread: Option<thread::JoinHandle>,
+    line: Arc<Line>,
     panic: Arc<Mutex<Option<Payload>>>,
     /// Disconnected to end a wait for room.
     cut: Option<Sender<()>>,
 }
 
+/// A collector's thread, and those of the stages before, which end before it does.
+pub(super) struct Line {
+    control: Control<'static>,
+    thread: thread::ThreadId,
+    before: Option<Arc<Line>>,
+}
+
+impl Line {
+    /// Whether the calling thread runs something that one of these threads waits for before it ends.
+    fn is_inside(&self) -> bool {
+        let mut next = Some(self);
+        while let Some(line) = next {
+            if line.thread == thread::id() || line.control.is_inside() {
+                return true;
+            }
+            next = line.before.as_deref();
+        }
+        false
+    }
+}
+
 impl Collector {
-    /// Starts the thread.
+    /// Starts the thread. What `body` holds is dropped once its panic can be had, so that whoever sees it gone finds that.
     pub(super) fn start<R, E>(
         output: Output<'static, R, E>,
-        body: impl FnOnce(&mut Output<'static, R, E>, &Receiver<()>) + Send + 'static,
+        body: impl FnMut(&mut Output<'static, R, E>, &Receiver<()>) + Send + 'static,
     ) -> Result<Collector, BuildError>
     where
         R: Send + 'static,
@@ -60,15 +82,20 @@ impl Collector {
         let (cut, cuts) = channel::bounded(1);
         let panic = Arc::new(Mutex::new(None));
         let kept = panic.clone();
-        let mut output = output;
+        let before = output.line();
+        let (mut output, mut body) = (output, body);
         let run = move || {
             if let Err(payload) = panics::catch(|| body(&mut output, &cuts)) {
                 *kept.lock() = Some(payload);
             }
+            panics::drop_each([body]);
             drop(output);
         };
         match thread::start(format!("{}-collector", control.name()), None, run) {
-            Ok(thread) => Ok(Collector { control, thread: Some(thread), panic, cut: Some(cut) }),
+            Ok(thread) => {
+                let line = Arc::new(Line { control: control.clone(), thread: thread.id(), before });
+                Ok(Collector { control, thread: Some(thread), line, panic, cut: Some(cut) })
+            }
             Err(source) => Err(BuildError::Thread { wanted: 1, started: 0, source }),
         }
     }
@@ -116,9 +143,13 @@ impl Collector {
         self.control.clone()
     }
 
+    pub(super) fn line(&self) -> Arc<Line> {
+        self.line.clone()
+    }
+
     fn wait(&mut self) {
         if let Some(thread) = self.thread.take() {
-            if thread.id() != thread::id() && !self.control.is_inside() {
+            if !self.line.is_inside() {
                 thread.join();
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Patience;
 use super::Wait;
-use super::collector::Collector;
+use super::collector::{Collector, Line};
 use super::control::Control;
 use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
 use super::serve::{PATCH, Pause};
@@ -107,8 +107,8 @@ impl Home {
 /// taken.
 ///
 /// Dropping it stops the service: what was not started is discarded, senders get their items back, and if the workers are the
-/// service's own they are joined, which waits for the handlers that run. (Dropped by one of its own handlers it cannot wait for
-/// them; the threads end by themselves.)
+/// service's own they are joined, which waits for the handlers that run. (Dropped by one of its own handlers, or by one of a stage before,
+/// it cannot wait for them; the threads end by themselves.)
 ///
 /// # Examples
 ///
@@ -166,6 +166,11 @@ impl<'a, R, E> Output<'a, R, E> {
 
     pub(super) fn set_upstream(&mut self, collector: Collector) {
         self.upstream = Some(collector);
+    }
+
+    /// The collectors of the stages before.
+    pub(super) fn line(&self) -> Option<Arc<Line>> {
+        self.upstream.as_ref().map(Collector::line)
     }
 
     pub(super) fn set_bell(&mut self, bell: Sender<()>) {

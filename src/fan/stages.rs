@@ -9,12 +9,14 @@
 use super::Wait;
 use super::builder::{Alone, FanOutBuilder, Started};
 use super::collector::Collector;
+use super::core::panicked;
 use super::input::Input;
 use super::output::Output;
 use super::service::Pass;
 use super::work::{Batched, Plain, Stateful, Work};
 #[allow(unused_imports, reason = "documentation")]
 use crate::error::BuildError;
+use crate::panics;
 use crate::pool::{Pool, Workers};
 use crate::sync::Arc;
 use std::fmt;
@@ -39,7 +41,8 @@ where
 {
     /// Adds a stage: a service of its own, with its own workers, limit, window and order, which gets the results of this one.
     ///
-    /// A failure of this stage passes through the next, its error converted. Numbers of outcomes are those of the last
+    /// A failure of this stage passes through the next, its error converted; if the conversion panics,
+    /// it is [`TaskError::Panicked`](crate::TaskError::Panicked). Numbers of outcomes are those of the last
     /// stage; if all stages are ordered, they are also those of the first.
     ///
     /// # Examples
@@ -196,11 +199,16 @@ where
         let collector = Collector::start(before, move |before, _| {
             while let Some(outcome) = before.next() {
                 let refused = match outcome.result {
-                    Ok(result) => input.send(result).is_err(),
-                    Err(error) => failures.pass(error.map(W::Error::from), Wait::Until(None)).is_err(),
+                    Ok(result) => input.send(result).err().map(|refused| Ok(refused.into_inner())),
+                    Err(error) => {
+                        // The conversion is the user's.
+                        let error = panics::catch(|| error.map(W::Error::from)).unwrap_or_else(panicked);
+                        failures.pass(error, Wait::Until(None)).err().map(|(error, _)| Err(error))
+                    }
                 };
-                if refused {
-                    return before.lost_one();
+                if let Some(refused) = refused {
+                    before.lost_one();
+                    return panics::drop_each([refused]);
                 }
             }
         })?;
