@@ -1,6 +1,7 @@
 //! A service fed from a channel that is there already.
 
 use super::builder::{Alone, Ends, FanOutBuilder};
+use super::control::Control;
 use super::input::Input;
 use super::output::Output;
 use super::work::Work;
@@ -12,7 +13,7 @@ use std::fmt;
 /// The thread that feeds a service from a channel; made by [`FanOutBuilder::start_from`].
 ///
 /// It ends, and closes the service, when the channel is disconnected and empty, or when the service refuses an item. Dropping it
-/// ends it too, and joins the thread.
+/// ends it too, closes the service and joins the thread; an item that waited for room in the window is dropped with it.
 ///
 /// # Examples
 ///
@@ -29,6 +30,7 @@ use std::fmt;
 /// ```
 #[must_use = "dropping the feeder ends the feeding"]
 pub struct Feeder<T> {
+    control: Control<'static>,
     thread: Option<thread::JoinHandle>,
     refused: Arc<Mutex<Option<SendError<T>>>>,
     cut: Option<Sender<()>>,
@@ -68,6 +70,10 @@ impl<T> Feeder<T> {
 impl<T> Drop for Feeder<T> {
     fn drop(&mut self) {
         self.cut = None;
+        if self.thread.is_some() {
+            // It may wait for room.
+            self.control.close();
+        }
         self.wait();
     }
 }
@@ -105,9 +111,10 @@ where
         let (cut, cuts) = channel::bounded(1);
         let refused = Arc::new(Mutex::new(None));
         let kept = refused.clone();
-        let name = format!("{}-feeder", output.control().name());
+        let control = output.control();
+        let name = format!("{}-feeder", control.name());
         match thread::start(name, None, move || feed(&input, &items, &cuts, &kept)) {
-            Ok(thread) => Ok((Feeder { thread: Some(thread), refused, cut: Some(cut) }, output)),
+            Ok(thread) => Ok((Feeder { control, thread: Some(thread), refused, cut: Some(cut) }, output)),
             Err(source) => Err(BuildError::Thread { wanted: 1, started: 0, source }),
         }
     }
