@@ -114,7 +114,7 @@ impl<R, E> Waits for Output<'_, R, E> {
         self.set_bell(bell.clone());
     }
     fn prepare(&mut self) -> bool {
-        self.begin_wait()
+        self.begin_wait_or_help()
     }
     fn watched(&self) -> Option<&dyn Watched> {
         None

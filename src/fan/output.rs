@@ -339,6 +339,16 @@ impl<'a, R, E> Output<'a, R, E> {
         true
     }
 
+    /// As `begin_wait`, for one who does not help before; false also if items were run instead.
+    pub(super) fn begin_wait_or_help(&mut self) -> bool {
+        self.parking = Parking::Apart;
+        let waits = self.begin_wait();
+        if !waits && self.parking == Parking::Not {
+            self.service().help_receiver();
+        }
+        waits
+    }
+
     pub(super) fn end_wait(&mut self) {
         self.landing.want_nothing();
         if self.parking == Parking::Idle {
