@@ -2,9 +2,9 @@
 
 use super::fan::{HELPS, assert_settled};
 use super::{Bomb, Counted, quiet_panic, within};
-use fanpool::{Collector, Control, FanOut, Help, Input, Output, Pool, SendReason, ServiceCounts, TaskError, Workers};
+use fanpool::{Control, FanOut, Help, Input, Output, Pool, SendReason, ServiceCounts, TaskError, Workers};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 fn ok(n: u64) -> Result<u64, u64> {
     Ok(n)
@@ -405,93 +405,4 @@ fn b2_results_between_stages_may_panic_when_dropped() {
         }
         assert_gone("pipe-i");
     });
-}
-
-type Kept<T> = Arc<Mutex<Option<T>>>;
-
-/// Where the last end of a pipeline is dropped from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Where {
-    Handler(usize),
-    Conversion,
-    Sink,
-}
-
-/// Drops what is kept when it is converted to.
-struct Dropping;
-
-impl From<Box<dyn FnOnce() + Send>> for Dropping {
-    fn from(action: Box<dyn FnOnce() + Send>) -> Dropping {
-        action();
-        Dropping
-    }
-}
-
-/// The end is an output or a collector; nothing may wait for the thread that drops it.
-#[test]
-fn b7_any_part_of_a_pipeline_may_drop_its_end() {
-    within(|| {
-        for collected in [false, true] {
-            let places = [Where::Handler(0), Where::Handler(1), Where::Handler(2), Where::Conversion, Where::Sink];
-            for place in places.into_iter().filter(|place| collected || *place != Where::Sink) {
-                for help in HELPS {
-                    drop_from(place, collected, help);
-                }
-            }
-        }
-        assert_gone("pipe-j");
-    });
-}
-
-fn drop_from(place: Where, collected: bool, help: Help) {
-    let kept: Kept<Box<dyn Send>> = Arc::default();
-    let (told, dropped) = mpsc::channel();
-    let act = {
-        let kept = kept.clone();
-        move || {
-            let end = kept.lock().unwrap().take();
-            if end.is_some() {
-                drop(end);
-                told.send(()).unwrap();
-            }
-        }
-    };
-    let acts = |at| {
-        let act = act.clone();
-        move || {
-            if place == at {
-                act()
-            }
-        }
-    };
-    let (a, b, c, sink) =
-        (acts(Where::Handler(0)), acts(Where::Handler(1)), acts(Where::Handler(2)), acts(Where::Sink));
-    let first = FanOut::builder(move |n: u64| {
-        a();
-        let act = act.clone();
-        if place == Where::Conversion { Err(Box::new(act) as Box<dyn FnOnce() + Send>) } else { Ok(n) }
-    });
-    let (input, first) = first.name("pipe-j1").workers(1).help(help).start().unwrap();
-    let second = first.then(move |n| {
-        b();
-        Ok::<_, Dropping>(n)
-    });
-    let second = second.name("pipe-j2").workers(1).help(help).start().unwrap();
-    let third = second.then(move |n| {
-        c();
-        Ok::<_, Dropping>(n)
-    });
-    let output = third.name("pipe-j3").workers(1).help(help).start().unwrap();
-    *kept.lock().unwrap() = Some(if collected {
-        let collector: Collector = output.for_each(move |_| sink()).unwrap();
-        Box::new(collector)
-    } else {
-        Box::new(output)
-    });
-    input.send(1).unwrap();
-    assert!(dropped.recv_timeout(super::fan::LONG).is_ok(), "{place:?} {collected} {help:?}");
-    while input.closed().is_none() {
-        std::thread::yield_now();
-    }
-    assert_eq!(input.send(2).unwrap_err().reason(), SendReason::Cancelled);
 }
