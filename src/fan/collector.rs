@@ -49,10 +49,10 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts the thread.
+    /// Starts the thread. What `body` holds is dropped once its panic can be had, so that whoever sees it gone finds that.
     pub(super) fn start<R, E>(
-        output: Output<'static, R, E>,
-        body: impl FnOnce(&mut Output<'static, R, E>, &Receiver<()>) + Send + 'static,
+        mut output: Output<'static, R, E>,
+        mut body: impl FnMut(&mut Output<'static, R, E>, &Receiver<()>) + Send + 'static,
     ) -> Result<Collector, BuildError>
     where
         R: Send + 'static,
@@ -63,11 +63,11 @@ impl Collector {
         let (cut, cuts) = channel::bounded(1);
         let panic = Arc::new(Mutex::new(None));
         let kept = panic.clone();
-        let mut output = output;
         let run = move || {
             if let Err(payload) = panics::catch(|| body(&mut output, &cuts)) {
                 *kept.lock() = Some(payload);
             }
+            panics::drop_each([body]);
             drop(output);
         };
         match thread::start(format!("{}-collector", control.name()), None, run) {

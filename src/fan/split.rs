@@ -4,6 +4,7 @@ use super::collector::Collector;
 use super::control::Control;
 use super::output::{Outcome, Output};
 use crate::error::{BuildError, RecvError, TaskPanicked};
+use crate::panics;
 use crate::sync::Arc;
 use crate::sync::channel::{self, Receiver, Sender};
 use std::fmt;
@@ -153,8 +154,8 @@ where
         E: Sync,
     {
         let (senders, receivers) = channels::<_, N>(buffer)?;
+        let mut senders = senders.map(Some);
         let collector = Collector::start(self, move |output, cut| {
-            let mut senders = senders.map(Some);
             while let Some(outcome) = output.next() {
                 let outcome = Arc::new(outcome);
                 for sender in &mut senders {
@@ -163,6 +164,8 @@ where
                         *sender = None;
                     }
                 }
+                // All branches may have dropped theirs.
+                panics::drop_each([outcome]);
                 if senders.iter().all(Option::is_none) {
                     return output.lost_one();
                 }
@@ -195,10 +198,16 @@ where
         mut branch: impl FnMut(&Outcome<R, E>) -> usize + Send + 'static,
     ) -> Result<[Branch<Outcome<R, E>>; N], BuildError> {
         let (senders, receivers) = channels::<_, N>(buffer)?;
+        let mut senders = senders.map(Some);
         let collector = Collector::start(self, move |output, cut| {
-            let mut senders = senders.map(Some);
             while let Some(outcome) = output.next() {
-                let at = branch(&outcome) % N;
+                let at = match panics::catch(|| branch(&outcome)) {
+                    Ok(at) => at % N,
+                    Err(payload) => {
+                        output.undelivered(outcome);
+                        panics::resume(payload);
+                    }
+                };
                 let refused = match &senders[at] {
                     Some(sender) => channel::send_unless(sender, outcome, cut).err(),
                     None => Some(outcome),

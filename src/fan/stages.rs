@@ -198,14 +198,16 @@ where
         let collector = Collector::start(before, move |before, _| {
             while let Some(outcome) = before.next() {
                 let refused = match outcome.result {
-                    Ok(result) => input.send(result).is_err(),
+                    Ok(result) => input.send(result).err().map(|refused| Ok(refused.into_inner())),
                     Err(error) => {
+                        // The conversion is the user's.
                         let error = panics::catch(|| error.map(W::Error::from)).unwrap_or_else(panicked);
-                        failures.pass(error, Wait::Until(None)).is_err()
+                        failures.pass(error, Wait::Until(None)).err().map(|(error, _)| Err(error))
                     }
                 };
-                if refused {
-                    return before.lost_one();
+                if let Some(refused) = refused {
+                    before.lost_one();
+                    return panics::drop_each([refused]);
                 }
             }
         })?;
