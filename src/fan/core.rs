@@ -82,6 +82,8 @@ pub(super) struct Core<'a, T, W: Work<T>> {
     /// Mirrors `paused` for a look between two items.
     pub(super) halted: AtomicBool,
     pub(super) clock: Option<Clock>,
+    /// A sender has just woken the collector; only a hint how long to spin.
+    pub(super) woke: AtomicBool,
     /// The alarm is set. Cleared only under the locks of all queues and of the intake, and looked at under one of them.
     pub(super) armed: AtomicBool,
     /// There turned out to be no thread for the alarm. Set before every lane is looked at once more, and looked at under the
@@ -152,6 +154,7 @@ where
             pace: Pace::new(),
             halted: AtomicBool::new(false),
             clock: clock(me),
+            woke: AtomicBool::new(false),
             armed: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
             began: now(),

@@ -159,7 +159,8 @@ where
     /// Helps, spins, and parks until there is room; `accepted` is what the last look saw.
     fn wait_for_room(&self, mut accepted: usize, wait: Wait) -> Result<MutexGuard<'_, Intake<T>>, SendReason> {
         let patience = Patience::of(self.settings.help != Help::Never && self.pace.is_cheap());
-        let mut spins = patience.spins;
+        let woke = !MODEL && self.woke.load(Ordering::Relaxed) && self.woke.swap(false, Ordering::Relaxed);
+        let mut spins = if woke { patience.after_waking } else { patience.spins };
         // Under the model no time passes in which to be patient.
         let mut patient = !MODEL;
         loop {

@@ -161,7 +161,8 @@ where
         self
     }
 
-    /// Runs the stage on a pool that is shared with others. Stages may share one.
+    /// Runs the stage on a pool that is shared with others. Stages may share one. Then a task of that pool that takes from the last
+    /// output runs items of the last stage while it waits, not of those before: the pool needs another worker for these.
     ///
     /// # Examples
     ///

@@ -98,7 +98,10 @@ where
     pub(super) fn follow(&self, lane: usize, summons: Summons) {
         match summons {
             Summons::None => {}
-            Summons::Ring => self.landing.ring(),
+            Summons::Ring => {
+                self.woke.store(true, Ordering::Relaxed);
+                self.landing.ring();
+            }
             Summons::Job => self.push(lane),
             Summons::Alarm(at) => {
                 let at = match at {
