@@ -50,8 +50,11 @@ fn a_consumer_dropped_against_a_worker_and_a_sender() {
     model(3, || {
         let value = Shared::new();
         let pool = shared_pool(1);
-        let (input, output) =
-            FanOut::builder(|value: Track<Arc<Shared>>| Ok::<_, ()>(value)).pool(pool.clone()).window(1).start().unwrap();
+        let (input, output) = FanOut::builder(|value: Track<Arc<Shared>>| Ok::<_, ()>(value))
+            .pool(pool.clone())
+            .window(1)
+            .start()
+            .unwrap();
         let item = value.clone();
         let producer = loom::thread::spawn(move || {
             let _ = input.send(Track::new(item.clone()));
@@ -130,7 +133,11 @@ fn a_key_that_hangs_holds_up_no_other() {
         let flag = Flag::new();
         let inner = flag.clone();
         let (input, output) = FanOut::builder(move |n: u64| {
-            if n == 0 { inner.wait() } else { inner.set() }
+            if n == 0 {
+                inner.wait()
+            } else {
+                inner.set()
+            }
             Ok::<_, ()>(())
         })
         .pool(shared_pool(2))
@@ -246,7 +253,11 @@ fn two_workers_are_summoned_for_two_items() {
         let flag = Flag::new();
         let inner = flag.clone();
         let work = move |n: u64| {
-            if n == 0 { inner.wait() } else { inner.set() }
+            if n == 0 {
+                inner.wait()
+            } else {
+                inner.set()
+            }
             Ok::<_, ()>(())
         };
         let (input, output) = FanOut::builder(work).pool(shared_pool(2)).start().unwrap();
