@@ -69,7 +69,7 @@ mod tests {
     fn e7_an_estimate_follows_what_becomes_slow_at_once() {
         let pace = Pace::new();
         assert!(!pace.is_cheap() && pace.chunk() == 1);
-        pace.record(32, Duration::from_nanos(3_200));
+        pace.record(32, Duration::from_nanos(320));
         assert!(pace.is_fine() && pace.chunk() == MOST);
         pace.record(1, Duration::from_millis(1));
         assert!(!pace.is_cheap() && pace.chunk() == 1);
