@@ -7,7 +7,7 @@ use super::control::Control;
 use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
 use super::serve::{PATCH, Pause};
 use super::service::{Helping, Parking, Service};
-use crate::error::{RecvError, SendReason, TaskError};
+use crate::error::{RecvError, TaskError};
 use crate::panics;
 use crate::pool::Pool;
 use crate::sync::atomic::Ordering;
@@ -106,7 +106,7 @@ impl Home {
 /// Taking an outcome gives its place in the window free. As an iterator, it ends when the service is closed and all outcomes were
 /// taken.
 ///
-/// Dropping it stops the service: what was not started is discarded, senders get their items back, and if the workers are the
+/// Dropping it before its end stops the service: what was not started is discarded, and senders get their items back. If the workers are the
 /// service's own they are joined, which waits for the handlers that run. (Dropped by one of its own handlers it cannot wait for
 /// them; the threads end by themselves.)
 ///
@@ -479,8 +479,9 @@ impl<R, E> Drop for Output<'_, R, E> {
     fn drop(&mut self) {
         // First, so that what ends from now on counts as discarded.
         let left = self.landing.leave();
-        self.control.service().close(SendReason::Cancelled);
-        self.control.service().stop();
+        if !self.ended {
+            self.control.service().stop();
+        }
         let places = self.reorder.take().map(|reorder| reorder.places);
         let here = self.ready.drain(..).chain(places.into_iter().flatten().flatten());
         let mut lost = 0;
