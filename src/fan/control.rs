@@ -9,7 +9,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Steers a service: from any thread, from a handler too, and from several at once. Of commands that contradict each other the
-/// last one holds. A control keeps nothing running.
+/// last one holds. A control keeps nothing running. It keeps the service's memory, though: a handler that holds a control or an input of
+/// its own service is a cycle, as with any `Arc`, and is never dropped.
 ///
 /// # Examples
 ///

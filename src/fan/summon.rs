@@ -120,19 +120,23 @@ where
         }
     }
 
-    /// Queues a job that serves the lane.
+    /// Queues a job that serves the lane. It does not keep the service: pushed to a pool that has just ended, it would stay in the
+    /// queue of a group that the service keeps.
     fn push(&self, lane: usize) {
-        let Some(core) = self.me.upgrade() else { return };
-        let job = Job::new(move |call| match call {
-            Call::Start => {
-                let _ = core.serve(lane, true);
-                Verdict::Finished
-            }
-            Call::Abandon => {
-                // Nobody will come: the pool or the scope gives up what waits.
-                core.intake.lock().lanes[lane].queued = false;
-                core.stop();
-                Verdict::NotStarted
+        let service = self.me.clone();
+        let job = Job::new(move |call| {
+            let Some(core) = service.upgrade() else { return Verdict::NotStarted };
+            match call {
+                Call::Start => {
+                    let _ = core.serve(lane, true);
+                    Verdict::Finished
+                }
+                Call::Abandon => {
+                    // Nobody will come: the pool or the scope gives up what waits.
+                    core.intake.lock().lanes[lane].queued = false;
+                    core.stop();
+                    Verdict::NotStarted
+                }
             }
         });
         (self.tap)(lane, job);
