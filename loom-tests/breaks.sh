@@ -43,6 +43,15 @@ service_leaves_without_a_look  fan::push_against_a_thread_that_leaves_the_only_p
 service_yields_without_summons fan::push_against_a_thread_that_leaves_the_only_place
 idle_collector_does_not_look   fan::a_collector_that_helps_against_a_push
 summons_not_passed_on      fan::a_collector_rung_for_before_it_parks_that_finds_something_else
+resume_rouses_nobody       fan::a_parked_sender_is_called_when_a_pause_ends
+hands_not_called           fan::a_parked_sender_is_called_when_a_pause_ends
+key_not_given_on           fan::a_strand_handed_over_against_a_push
+close_wakes_no_sender      fan::a_consumer_dropped_against_a_worker_and_a_sender
+end_calls_no_hands         fan::the_owner_of_a_scope_waits_for_the_last_item
+alarm_rests_armed          fan_alarm::what_is_put_off_against_the_alarm_resting
+alarm_rests_unseen         fan_alarm::what_is_put_off_against_the_alarm_resting
+alarm_summons_nobody       fan_alarm::what_is_put_off_against_the_alarm_resting
+alarm_takes_nothing_back   fan_alarm::what_a_thread_is_stuck_with_is_taken_away
 object_return_wakes_nobody      object_pool::a_return_against_a_get
 object_promise_ignored          object_pool::a_newcomer_against_a_promise
 object_not_made_wakes_nobody    object_pool::a_failed_make_against_a_waiter

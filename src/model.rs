@@ -14,3 +14,18 @@ pub fn promote_on_ticks_only(pool: &crate::Pool) {
 pub fn tick(pool: &crate::Pool) {
     pool.forks().tick();
 }
+
+/// Has alarms of this pool rung by [`ring`] alone; without this there are none.
+pub fn ring_by_hand(pool: &crate::Pool) {
+    pool.timer().ring_by_hand();
+}
+
+/// Rings all alarms that are set; returns whether any is set again.
+pub fn ring(pool: &crate::Pool) -> bool {
+    pool.timer().ring()
+}
+
+/// Makes a service take its items for cheap, whatever they cost.
+pub fn believe_cheap(control: &crate::Control<'_>) {
+    control.believe_cheap();
+}

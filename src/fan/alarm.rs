@@ -1,24 +1,18 @@
 //! The alarm: it looks after what was put off, and after what threads are stuck with.
 
 use super::core::{Core, Intake};
-use super::summon::Summons;
+use super::summon::{Summons, due_at};
 use super::work::Work;
 use crate::pool::{Alarm, TICK};
 use crate::sync::atomic::Ordering;
-use crate::sync::now;
-use std::time::{Duration, Instant};
+use crate::sync::{MODEL, broken, now};
+use std::time::Instant;
 
 /// Looks in a row that find nothing to do before the alarm rests: 10 ms.
-const LINGER: usize = 100;
+const LINGER: usize = if MODEL { 0 } else { 100 };
 
 /// The alarm looks for what nobody attends to: items that wait since the look before, and what a thread is stuck with.
-impl<T, W> Alarm for Core<'static, T, W>
-where
-    T: Send + 'static,
-    W: Work<T> + 'static,
-    W::Out: 'static,
-    W::Error: 'static,
-{
+impl<T: Send + 'static, W: Work<T> + 'static> Alarm for Core<'static, T, W> {
     fn due(&self) -> Option<Instant> {
         let mut again = None;
         let mut quiet = true;
@@ -32,13 +26,7 @@ where
     }
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// One look at a lane; returns whether nothing there relies on the next.
     fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
         let mut rescued = Vec::new();
@@ -46,7 +34,7 @@ where
             let mut guard = self.lanes[lane].queue.lock();
             let held = &mut *guard;
             let mut quiet = true;
-            for slot in &held.slots {
+            for slot in held.slots.iter().filter(|_| !broken!("alarm_takes_nothing_back")) {
                 let Some((waiting, finished)) = slot.rescue() else { continue };
                 quiet = false;
                 if !waiting.is_empty() || !finished.done.is_empty() {
@@ -71,15 +59,12 @@ where
             let summons = match self.batch() {
                 Some(_) if intake.paused => Summons::None,
                 Some((_, wait)) if !may => {
-                    let due = held.waiting.oldest().map(|sent| self.began() + Duration::from_nanos(sent) + wait);
-                    *again = match (*again, due) {
-                        (Some(a), Some(b)) => Some(a.min(b)),
-                        (a, b) => a.or(b),
-                    };
+                    let due = held.waiting.oldest().map(|sent| self.instant(due_at(sent, wait)));
+                    *again = (*again).into_iter().chain(due).min();
                     Summons::None
                 }
                 Some(_) => self.summon(&mut intake, lane, false),
-                None if stuck && may => self.summon(&mut intake, lane, false),
+                None if stuck && may && !broken!("alarm_summons_nobody") => self.summon(&mut intake, lane, false),
                 None => Summons::None,
             };
             (summons, quiet)
@@ -119,11 +104,12 @@ where
             if holds || waits {
                 intake.quiet = 0;
             }
+            let waits = waits && !broken!("alarm_rests_unseen");
             !holds && !waits && (intake.quiet > LINGER || intake.paused)
         };
         if rest {
             intake.quiet = 0;
-            self.armed.store(false, Ordering::Relaxed);
+            self.armed.store(broken!("alarm_rests_armed"), Ordering::Relaxed);
         }
         rest
     }

@@ -9,24 +9,21 @@ use crate::panics;
 use crate::sync::now;
 use std::time::Instant;
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+type Handler<'a, T, W> = &'a dyn Fn(Vec<T>) -> Vec<Result<<W as Work<T>>::Out, <W as Work<T>>::Error>>;
+
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Runs what is in the hand as one batch.
     pub(super) fn run_batch(
         &self,
         lane: usize,
         slot: &SlotOf<T, W>,
+        handler: Handler<'_, T, W>,
         finished: &mut Finished<W::Out, W::Error>,
         worker: usize,
         last: &mut Instant,
     ) {
         let began = *last;
-        let at = (began - self.began()).as_nanos() as u64;
+        let at = (began - self.began).as_nanos() as u64;
         let (mut heads, mut items) = (Vec::new(), Vec::new());
         for entry in slot.take_waiting() {
             heads.push((entry.seq, entry.sent, entry.mark));
@@ -36,7 +33,7 @@ where
             // The service was stopped in between, or the alarm has put the batch back.
             return;
         }
-        let answers = panics::catch(|| self.work.run_batch(items));
+        let answers = panics::catch(|| handler(items));
         *last = now();
         let ran = (*last - began).as_nanos() as u64;
         let mut answers = match answers {

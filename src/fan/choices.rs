@@ -7,7 +7,7 @@ use super::landing::{Done, Landing};
 use super::output::{Home, Output};
 use super::queue::Entry;
 use super::settings::{Class, Help, Mark, Route, Settings, Spread};
-use super::work::Work;
+use super::work::{Batching, Work};
 use crate::error::BuildError;
 use crate::group::Host;
 use crate::pool::Resizer;
@@ -60,7 +60,7 @@ impl<'a, T> Choices<'a, T> {
         if let Some(limit) = self.limit {
             BuildError::check("limit", limit, 1..=usize::MAX)?;
         }
-        if let Some((max, _)) = work.batch() {
+        if let Some(Batching { max, .. }) = work.batching() {
             BuildError::check("batch", max, 1..=self.window)?;
         }
         if let Some(nul) = self.name.find('\0') {

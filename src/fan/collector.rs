@@ -7,7 +7,8 @@
 
 use super::control::Control;
 use super::landing::ServiceCounts;
-use super::output::{Outcome, Output};
+use super::outcome::Outcome;
+use super::output::Output;
 use crate::error::{BuildError, TaskPanicked};
 use crate::panics::{self, Payload};
 use crate::sync::channel::{self, Receiver, Sender};

@@ -41,6 +41,11 @@ impl<'a> Control<'a> {
         &self.service
     }
 
+    #[cfg(fanpool_loom)]
+    pub(crate) fn believe_cheap(&self) {
+        self.service.believe_cheap();
+    }
+
     pub(super) fn is_inside(&self) -> bool {
         self.service.is_inside()
     }

@@ -12,9 +12,9 @@ use crate::group::Host;
 use crate::panics::{self, Payload};
 use crate::pool::{Alarm, Timer};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, CachePadded, Condvar, Mutex, Weak, now};
+use crate::sync::{Arc, CachePadded, Condvar, Mutex, Weak, broken, now};
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where items arrive, and the protocol's state.
 pub(super) struct Intake<T> {
@@ -65,7 +65,7 @@ pub(super) struct Held<T, R, E> {
     /// What the threads that have a place hold.
     pub(super) slots: Vec<Arc<Slot<T, R, E>>>,
     pub(super) spare: Vec<Arc<Slot<T, R, E>>>,
-    /// The items with lower numbers than this had been accepted at the last tick, and whether some waited then.
+    /// If some waited at the alarm's last look: items with lower numbers than this had been accepted then.
     pub(super) mark: Option<u64>,
 }
 
@@ -100,13 +100,7 @@ pub(super) struct Clock {
     pub(super) alarm: Weak<dyn Alarm>,
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn new(
         work: W,
         settings: Settings<'a, T>,
@@ -163,14 +157,17 @@ where
         })
     }
 
-    pub(super) fn began(&self) -> Instant {
-        self.began
-    }
-
     /// Nanoseconds since the service began.
     pub(super) fn time(&self) -> u64 {
         (now() - self.began).as_nanos() as u64
     }
+
+    /// The other way round. Later than the clock can tell is a year from now.
+    pub(super) fn instant(&self, nanos: u64) -> Instant {
+        let year = Duration::from_secs(365 * 24 * 3600);
+        self.began.checked_add(Duration::from_nanos(nanos)).unwrap_or_else(|| now() + year)
+    }
+
     /// Lands outcomes; what nobody wants is dropped here.
     pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
         let rung = self.landing.land(batch);
@@ -183,7 +180,7 @@ where
 
     /// Calls those who wait for the end and run items meanwhile, if it has come.
     fn tell_settled(&self) {
-        if self.landing.settled().is_some() {
+        if self.landing.settled().is_some() && !broken!("end_calls_no_hands") {
             Self::call_hands(&mut self.intake.lock(), &self.room);
         }
     }
@@ -195,12 +192,14 @@ where
             if reason == SendReason::Cancelled || intake.closed.is_none() {
                 intake.closed = Some(reason);
             }
-            self.wake_all(&intake);
+            if !broken!("close_wakes_no_sender") {
+                self.wake_all(&intake);
+            }
             intake.accepted
         };
         self.landing.set_total(total);
         self.tell_settled();
-        if self.work.batch().is_some() {
+        if self.work.batching().is_some() {
             // A batch need not be waited for any more.
             self.rouse();
         }
@@ -242,8 +241,9 @@ where
     /// Takes over what has arrived in a lane.
     pub(super) fn absorb(&self, held: &mut HeldOf<T, W>, intake: &mut Intake<T>, lane: usize) {
         let places = &mut intake.lanes[lane];
-        held.waiting.absorb(&mut places.arrived);
-        places.backlog = if self.work.batch().is_some() { held.waiting.ready() } else { 0 };
+        held.waiting.receive(&mut places.arrived);
+        held.waiting.sort_in();
+        places.backlog = if self.work.batching().is_some() { held.waiting.ready() } else { 0 };
     }
 }
 

@@ -1,9 +1,10 @@
 //! A service fed from a channel that is there already.
 
-use super::builder::{Alone, Ends, FanOutBuilder};
+use super::builder::FanOutBuilder;
 use super::control::Control;
 use super::input::Input;
 use super::output::Output;
+use super::start::{Alone, Ends};
 use super::work::Work;
 use crate::error::{BuildError, SendError};
 use crate::sync::channel::{self, Receiver, Sender};

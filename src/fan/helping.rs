@@ -29,13 +29,7 @@ impl Patience {
     }
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Whether the calling thread, which would block, may run an item instead. Says no to a few that have to; see
     /// [`Core::must_help`], which costs a system call.
     pub(super) fn may_help(&self, party: Party) -> bool {

@@ -1,6 +1,7 @@
 //! Several streams to one consumer.
 
-use super::output::{Outcome, Output};
+use super::outcome::Outcome;
+use super::output::Output;
 use super::split::Branch;
 use crate::error::RecvError;
 use crate::sync::channel::{self, Receiver, Sender, Watched};

@@ -8,7 +8,7 @@
 //! * *Senders* (`core`) take a credit of the window (`credits`), give the item its number, and put it where items arrive.
 //! * *Threads that run items* (`serve`) come with a job, or are callers that help. Each takes a place, then some items at a time from
 //!   the lane's queue (`queue`) into its hand (`slot`), runs them, and lands what is done.
-//! * The *collector* (`output`) takes what has landed (`landing`), restores the order where it was asked for, delivers, and gives
+//! * The *collector* (`output`, `collect`) takes what has landed (`landing`), restores the order where it was asked for, delivers, and gives
 //!   the credits back. It alone knows the reorder buffer.
 //! * The *alarm*, on the pool's timer, looks after what was put off; see below.
 //!
@@ -47,15 +47,18 @@ mod alarm;
 mod batch;
 mod builder;
 mod choices;
+mod collect;
 mod collector;
 mod control;
 mod core;
 mod credits;
+mod fan_out;
 mod feeder;
 mod helping;
 mod input;
 mod landing;
 mod merge;
+mod outcome;
 mod output;
 mod pace;
 mod queue;
@@ -66,20 +69,24 @@ mod settings;
 mod slot;
 mod split;
 mod stages;
+mod start;
 mod summon;
 mod work;
 
-pub use builder::{Alone, FanOut, FanOutBuilder, Within};
+pub use builder::FanOutBuilder;
 pub use collector::Collector;
 pub use control::Control;
+pub use fan_out::FanOut;
 pub use feeder::Feeder;
 pub use input::Input;
 pub use landing::ServiceCounts;
 pub use merge::{FanIn, FanInBy, Source, fan_in, fan_in_by};
-pub use output::{Outcome, Output};
+pub use outcome::Outcome;
+pub use output::Output;
 pub use settings::{Help, Route};
 pub use split::Branch;
 pub use stages::After;
+pub use start::{Alone, Within};
 
 use crate::job::Job;
 use helping::Patience;

@@ -1,88 +1,20 @@
 //! Where outcomes are received: the collector.
 
-use super::Patience;
 use super::Wait;
 use super::collector::Collector;
 use super::control::Control;
-use super::landing::{Done, Found, Landing, NO_WORKER, Wanted};
-use super::serve::{PATCH, Pause};
-use super::service::{Helping, Parking, Service};
+use super::landing::{Done, Found, Landing};
+use super::outcome::{Outcome, Reorder};
+use super::service::{Parking, Service};
 use crate::error::{RecvError, TaskError};
 use crate::panics;
 use crate::pool::Pool;
-use crate::sync::atomic::Ordering;
-use crate::sync::channel::{self, Receiver, Sender};
+use crate::sync::channel::{Receiver, Sender};
 use crate::sync::{Arc, now, thread};
 use std::collections::VecDeque;
 use std::fmt;
 use std::iter::FusedIterator;
-use std::time::{Duration, Instant};
-
-/// What came of one item.
-///
-/// # Examples
-///
-/// ```
-/// let (input, mut output) = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n + 1)).workers(2).start()?;
-/// input.send(1)?;
-/// let outcome = output.recv()?;
-/// assert_eq!((outcome.seq, outcome.result.ok()), (0, Some(2)));
-/// assert!(outcome.worker.unwrap() < 2);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Outcome<R, E> {
-    /// The item's number, as `send` returned it.
-    pub seq: u64,
-    /// From acceptance to start. Items that take under a microsecond share looks at the clock; there this, too long or
-    /// too short, is off by what some dozen such items take.
-    pub queued: Duration,
-    /// How long the handler took. For items that take under 5 µs, the mean of those that were taken from the queue together; for
-    /// a batch, what the batch took.
-    pub ran: Duration,
-    /// The index of the worker that ran it; `None` if a calling thread did, or nobody.
-    pub worker: Option<usize>,
-    /// What the handler returned, or why there is nothing.
-    pub result: Result<R, TaskError<E>>,
-}
-
-impl<R, E> From<Done<R, E>> for Outcome<R, E> {
-    #[inline]
-    fn from(done: Done<R, E>) -> Self {
-        Outcome {
-            seq: done.seq,
-            queued: Duration::from_nanos(done.queued),
-            ran: Duration::from_nanos(done.ran),
-            worker: (done.worker != NO_WORKER).then_some(done.worker),
-            result: done.result,
-        }
-    }
-}
-
-/// Outcomes that came before their turn.
-struct Reorder<R, E> {
-    /// The number of the first place.
-    next: u64,
-    places: VecDeque<Option<Done<R, E>>>,
-}
-
-impl<R, E> Reorder<R, E> {
-    fn insert(&mut self, done: Done<R, E>) {
-        let at = (done.seq - self.next) as usize;
-        while self.places.len() <= at {
-            self.places.push_back(None);
-        }
-        self.places[at] = Some(done);
-    }
-
-    fn pop(&mut self) -> Option<Done<R, E>> {
-        let done = self.places.front_mut()?.take()?;
-        self.places.pop_front();
-        self.next += 1;
-        Some(done)
-    }
-}
+use std::time::Duration;
 
 /// Where a service's threads are.
 pub(super) enum Home {
@@ -124,21 +56,21 @@ impl Home {
 /// ```
 #[must_use = "dropping the output stops the service"]
 pub struct Output<'a, R, E> {
-    landing: Arc<Landing<R, E>>,
+    pub(super) landing: Arc<Landing<R, E>>,
     control: Control<'a>,
-    bell: Receiver<()>,
+    pub(super) bell: Receiver<()>,
     /// To be delivered, in this order.
-    ready: VecDeque<Done<R, E>>,
-    reorder: Option<Reorder<R, E>>,
+    pub(super) ready: VecDeque<Done<R, E>>,
+    pub(super) reorder: Option<Reorder<R, E>>,
     /// How many were taken from the landing.
-    taken: u64,
-    ended: bool,
+    pub(super) taken: u64,
+    pub(super) ended: bool,
     home: Option<Home>,
     /// What brings items from the stage before.
     upstream: Option<Collector>,
-    parking: Parking,
+    pub(super) parking: Parking,
     /// Senders were woken since the last wait.
-    woke: bool,
+    pub(super) woke: bool,
 }
 
 impl<'a, R, E> Output<'a, R, E> {
@@ -187,50 +119,25 @@ impl<'a, R, E> Output<'a, R, E> {
         self.landing.lose(1);
     }
 
-    fn service(&self) -> &Arc<dyn Service + 'a> {
+    pub(super) fn service(&self) -> &Arc<dyn Service + 'a> {
         self.control.service()
     }
 
     /// Takes what has landed. Returns whether something may be delivered.
-    fn pull(&mut self) -> bool {
-        let Some(reorder) = &mut self.reorder else {
-            return self.landing_take() && !self.ready.is_empty();
-        };
-        // What comes next may have come with what came before.
-        if let Some(done) = reorder.pop() {
-            self.ready.push_back(done);
-            return true;
-        }
-        let mut landed = std::mem::take(&mut self.ready);
-        match self.landing.take(&mut landed, self.taken) {
-            Found::End => self.ended = true,
-            Found::Nothing => {}
-            Found::Some => {
-                self.taken += landed.len() as u64;
-                for done in landed.drain(..) {
-                    reorder.insert(done);
-                }
-                while let Some(done) = reorder.pop() {
-                    landed.push_back(done);
-                }
-            }
-        }
-        self.ready = landed;
-        !self.ready.is_empty()
-    }
-
-    fn landing_take(&mut self) -> bool {
+    pub(super) fn pull(&mut self) -> bool {
         match self.landing.take(&mut self.ready, self.taken) {
-            Found::Some => {
-                self.taken += self.ready.len() as u64;
-                true
-            }
-            Found::Nothing => false,
+            Found::Nothing => return false,
             Found::End => {
                 self.ended = true;
-                false
+                return false;
             }
+            Found::Some => self.taken += self.ready.len() as u64,
         }
+        if let Some(reorder) = &mut self.reorder {
+            self.ready.drain(..).for_each(|done| reorder.insert(done));
+            self.ready.extend(std::iter::from_fn(|| reorder.pop()));
+        }
+        !self.ready.is_empty()
     }
 
     #[inline]
@@ -244,106 +151,6 @@ impl<'a, R, E> Output<'a, R, E> {
                 return Ok(done.into());
             }
             self.advance(wait)?;
-        }
-    }
-
-    /// Brings about that there is something to deliver.
-    #[inline(never)]
-    fn advance(&mut self, wait: Wait) -> Result<(), RecvError> {
-        let patience = Patience::of(self.service().may_help() != Helping::No);
-        let mut spins = if std::mem::take(&mut self.woke) { patience.after_waking } else { patience.spins };
-        let mut late = false;
-        loop {
-            if self.ended {
-                return Err(RecvError::Closed);
-            }
-            if self.pull() {
-                return Ok(());
-            }
-            if self.ended {
-                continue;
-            }
-            match wait {
-                Wait::Not => return Err(RecvError::Empty),
-                Wait::Until(Some(deadline)) if late || now() >= deadline => return Err(RecvError::TimedOut),
-                Wait::Until(_) => {}
-            }
-            let helping = self.service().may_help();
-            if spins > 0 && self.watch(&mut spins, patience.yields, helping) {
-                continue;
-            }
-            if (helping != Helping::No || spins == 0) && self.service().help_receiver() {
-                spins = patience.spins;
-            } else if spins == 0 {
-                late = self.park(if let Wait::Until(deadline) = wait { deadline } else { None });
-                spins = patience.spins;
-            }
-        }
-    }
-
-    /// Spins until something has landed, which it returns, or it is time to help or to park.
-    ///
-    /// A sender that is sending is left alone until it pauses, or there is enough for a turn, or the window is full and no sender
-    /// waits who would run the items himself.
-    fn watch(&self, spins: &mut usize, yields: usize, helping: Helping) -> bool {
-        let landing = &self.landing;
-        let (mut pause, mut landed) = (Pause::new(), false);
-        let mut turns = 0;
-        thread::spin_for(*spins, || {
-            turns += 1;
-            landed = landing.landed_hint.load(Ordering::Relaxed) != self.taken as usize;
-            if landed || helping == Helping::No {
-                return !landed;
-            }
-            let accepted = landing.accepted_hint.load(Ordering::Relaxed);
-            let waiting = accepted.wrapping_sub(self.taken as usize);
-            if waiting == 0 {
-                return true;
-            }
-            let full = waiting >= landing.credits.window();
-            let left_alone = helping == Helping::AsSendersDo && landing.blocked_hint.load(Ordering::Relaxed) > 0;
-            !(full && !left_alone || !full && waiting >= 2 * PATCH || pause.is_over(accepted))
-        });
-        *spins -= turns;
-        if *spins == 0 && !landed {
-            thread::yield_for(yields, || {
-                landed = landing.landed_hint.load(Ordering::Relaxed) != self.taken as usize;
-                !landed
-            });
-        }
-        landed
-    }
-
-    /// Parks until rung; returns whether the time ran out.
-    fn park(&mut self, deadline: Option<Instant>) -> bool {
-        let waits = self.begin_wait();
-        let late = waits && !channel::wait_for(&self.bell, deadline);
-        if waits {
-            self.end_wait();
-        }
-        late
-    }
-
-    /// Leaves word that the collector waits; false if it had better not. What it might run instead it has run then, since not
-    /// everybody who waits goes on to help: [`fan_in`](super::fan_in) polls.
-    pub(super) fn begin_wait(&mut self) -> bool {
-        let wanted = self.reorder.as_ref().map_or(Wanted::Any, |reorder| Wanted::Seq(reorder.next));
-        if !self.ready.is_empty() || !self.landing.want(wanted, self.taken) {
-            return false;
-        }
-        self.parking = self.service().park_receiver();
-        if self.parking == Parking::Not {
-            self.landing.want_nothing();
-            self.service().help_receiver();
-            return false;
-        }
-        true
-    }
-
-    pub(super) fn end_wait(&mut self) {
-        self.landing.want_nothing();
-        if self.parking == Parking::Idle {
-            self.service().unpark_receiver();
         }
     }
 
@@ -489,11 +296,8 @@ impl<R, E> Drop for Output<'_, R, E> {
         self.landing.lose(lost);
         // Stopped before, so that the collector of the stage before is refused and ends.
         drop(self.upstream.take());
-        match self.home.take() {
-            Some(Home::Own(pool)) => drop(pool),
-            Some(Home::Shared(pool)) => drop(pool),
-            Some(Home::Scope) | None => {}
-        }
+        // Joins the workers, if they are the service's own.
+        drop(self.home.take());
     }
 }
 

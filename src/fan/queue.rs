@@ -1,6 +1,8 @@
 //! What waits in a lane, in the order in which it is to be started.
 
 use crate::pool::{LANES, NORMAL, turn_order};
+use crate::sync::broken;
+use std::collections::hash_map::Entry as Listed;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -80,6 +82,8 @@ struct Strands<T> {
 
 /// Everything that waits in one lane.
 pub(super) struct Queue<T> {
+    /// Not sorted in yet; empty whenever nobody holds the lock.
+    received: VecDeque<Entry<T>>,
     ready: Ready<T>,
     strands: Option<Strands<T>>,
     /// Items come with priorities, so that one which has just arrived may have to go first.
@@ -89,7 +93,7 @@ pub(super) struct Queue<T> {
 impl<T> Queue<T> {
     pub(super) fn new(keyed: bool, classes: bool) -> Queue<T> {
         let strands = keyed.then(|| Strands { behind: HashMap::default(), len: 0 });
-        Queue { ready: Ready::new(), strands, classes }
+        Queue { received: VecDeque::new(), ready: Ready::new(), strands, classes }
     }
 
     /// Whether the queue can tell what is next without looking at what has arrived.
@@ -97,25 +101,33 @@ impl<T> Queue<T> {
         self.ready.len > 0 && !self.classes
     }
 
-    /// Takes over what has arrived, in its order.
-    pub(super) fn absorb(&mut self, arrived: &mut VecDeque<Entry<T>>) {
-        if self.strands.is_none() && !self.classes {
-            if self.ready.len == 0 {
-                std::mem::swap(&mut self.ready.classes[NORMAL], arrived);
-            } else {
-                self.ready.classes[NORMAL].append(arrived);
-            }
-            self.ready.len = self.ready.classes[NORMAL].len();
-            return;
+    /// Takes over what has arrived, in its order, in constant time where nothing waits. [`Queue::sort_in`] does the rest, for which
+    /// the senders need not wait.
+    pub(super) fn receive(&mut self, arrived: &mut VecDeque<Entry<T>>) {
+        let plain = self.strands.is_none() && !self.classes;
+        let queue = if plain { &mut self.ready.classes[NORMAL] } else { &mut self.received };
+        if queue.is_empty() {
+            std::mem::swap(queue, arrived);
+        } else {
+            queue.append(arrived);
         }
-        for entry in arrived.drain(..) {
+        if plain {
+            self.ready.len = queue.len();
+        }
+    }
+
+    /// Puts what was received where its key and its priority belong.
+    pub(super) fn sort_in(&mut self) {
+        for entry in self.received.drain(..) {
             if let Some(strands) = &mut self.strands {
-                if let Some(behind) = strands.behind.get_mut(&entry.mark) {
-                    behind.push_back(entry);
-                    strands.len += 1;
-                    continue;
+                match strands.behind.entry(entry.mark) {
+                    Listed::Vacant(free) => _ = free.insert(VecDeque::new()),
+                    Listed::Occupied(busy) => {
+                        busy.into_mut().push_back(entry);
+                        strands.len += 1;
+                        continue;
+                    }
                 }
-                strands.behind.insert(entry.mark, VecDeque::new());
             }
             self.ready.push_back(entry);
         }
@@ -159,18 +171,18 @@ impl<T> Queue<T> {
 
     /// An item of that key has ended: the next may be started.
     pub(super) fn finish(&mut self, key: u64) {
-        let Some(strands) = &mut self.strands else { return };
-        let Some(behind) = strands.behind.get_mut(&key) else { return };
-        match behind.pop_front() {
+        let Some(strands) = self.strands.as_mut().filter(|_| !broken!("key_not_given_on")) else { return };
+        let Listed::Occupied(mut behind) = strands.behind.entry(key) else { return };
+        match behind.get_mut().pop_front() {
             Some(entry) => {
                 strands.len -= 1;
-                if behind.is_empty() {
+                if behind.get().is_empty() {
                     // Its buffer would stay as long as the key is busy.
-                    *behind = VecDeque::new();
+                    behind.insert(VecDeque::new());
                 }
                 self.ready.push_back(entry);
             }
-            None => _ = strands.behind.remove(&key),
+            None => _ = behind.remove(),
         }
     }
 

@@ -22,13 +22,7 @@ enum Look<'a, T> {
     Full(usize),
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Accepts an item, or gives it back.
     pub(super) fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
         // Functions of the user's run before any lock is taken.

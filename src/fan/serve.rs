@@ -6,9 +6,8 @@ use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::settings::{Help, Spread};
 use super::slot::{Finished, Slot};
-use super::summon::Summons;
+use super::summon::{Summons, due_at};
 use super::work::Work;
-use crate::error::TaskError;
 use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MODEL, broken, now, thread};
@@ -52,13 +51,7 @@ pub(super) enum Served {
     AndRang,
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Runs items of a lane: `arrival` tells that the caller took a job from a group's queue, and stays until nothing waits or
     /// its quota is used up. Otherwise one turn is enough.
     pub(super) fn serve(&self, lane: usize, arrival: bool) -> Served {
@@ -87,10 +80,11 @@ where
                 continue;
             }
             turns += 1;
-            if self.work.batch().is_some() {
-                self.run_batch(lane, &slot, &mut finished, worker, &mut last);
-            } else {
-                self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last);
+            match self.work.batching() {
+                Some(batching) => {
+                    self.run_batch(lane, &slot, batching.handler, &mut finished, worker, &mut last);
+                }
+                None => self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last),
             }
             rung |= self.land(&mut finished.done);
         }
@@ -125,7 +119,7 @@ where
 
     /// Whether more is ready than one thread takes in a turn.
     fn takes_more_than_one(&self, held: &HeldOf<T, W>) -> bool {
-        let turn = self.work.batch().map_or(1, |(max, _)| max);
+        let turn = self.work.batching().map_or(1, |batching| batching.max);
         held.waiting.ready() > turn
     }
 
@@ -137,22 +131,31 @@ where
             return false;
         }
         let Some((max, wait)) = self.batch() else { return true };
-        let due = |sent: u64| Duration::from_nanos(self.time().saturating_sub(sent)) >= wait;
+        let due = |sent: u64| self.time() >= due_at(sent, wait);
         ready >= max || intake.closed.is_some() || held.waiting.oldest().is_some_and(due)
     }
 
     /// Gives on what is finished, and takes the next items into the hand.
     fn take(&self, lane: usize, slot: &SlotOf<T, W>, finished: &mut Finished<W::Out, W::Error>) -> bool {
-        let batch = self.work.batch().map(|(max, _)| max);
+        let batch = self.work.batching().map(|batching| batching.max);
         let given = finished.keys.len();
         let mut guard = self.lanes[lane].queue.lock();
         let held = &mut *guard;
         for key in finished.keys.drain(..) {
             held.waiting.finish(key);
         }
-        if batch.is_some() || !held.waiting.knows_next() {
-            let mut intake = self.intake.lock();
-            if !self.may_take(held, &mut intake, lane) {
+        if batch.is_some() {
+            if !self.may_take(held, &mut self.intake.lock(), lane) {
+                return false;
+            }
+        } else if !held.waiting.knows_next() {
+            let paused = {
+                let mut intake = self.intake.lock();
+                held.waiting.receive(&mut intake.lanes[lane].arrived);
+                intake.paused
+            };
+            held.waiting.sort_in();
+            if paused || held.waiting.ready() == 0 {
                 return false;
             }
         }
@@ -232,7 +235,7 @@ where
         if intake.paused || self.armed.swap(true, Ordering::Relaxed) {
             return Summons::None;
         }
-        Summons::Alarm(Some(oldest.saturating_add(wait.as_nanos().min(u128::from(u64::MAX)) as u64)))
+        Summons::Alarm(Some(due_at(oldest, wait)))
     }
 
     /// Waits a moment for more, if that is cheaper than being woken. Returns whether something has arrived.
@@ -267,7 +270,7 @@ where
         last: &mut Instant,
     ) {
         let began = *last;
-        let at = (began - self.began()).as_nanos() as u64;
+        let at = (began - self.began).as_nanos() as u64;
         let keyed = self.settings.keyed;
         let mut done = None;
         let mut ran = 0;
@@ -279,8 +282,7 @@ where
                 self.work.run(state, item)
             });
             let result = match result {
-                Ok(Ok(out)) => Ok(out),
-                Ok(Err(error)) => Err(TaskError::Failed(error)),
+                Ok(result) => result,
                 Err(payload) => {
                     // A state that a panic has passed may be half-changed.
                     panics::drop_each(state.take());

@@ -69,39 +69,23 @@ pub(super) trait Service: Send + Sync {
     fn unpark_receiver(&self);
     /// Waits until nothing more is accepted and everything that was has ended.
     fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts>;
+    #[cfg(fanpool_loom)]
+    fn believe_cheap(&self);
 }
 
-impl<'a, T, W> Accept<T> for Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Accept<T> for Core<'a, T, W> {
     fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
         Core::accept(self, item, wait)
     }
 }
 
-impl<'a, T, W> Pass<W::Error> for Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Pass<W::Error> for Core<'a, T, W> {
     fn pass(&self, error: TaskError<W::Error>, wait: Wait) -> Result<u64, (TaskError<W::Error>, SendReason)> {
         Core::pass(self, error, wait)
     }
 }
 
-impl<'a, T, W> Service for Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
     fn close(&self, reason: SendReason) {
         Core::close(self, reason);
     }
@@ -122,7 +106,9 @@ where
             intake.paused = false;
             self.halted.store(false, Ordering::Relaxed);
         }
-        self.rouse();
+        if !broken!("resume_rouses_nobody") {
+            self.rouse();
+        }
     }
 
     fn set_limit(&self, limit: usize) -> Result<(), ResizeError> {
@@ -212,5 +198,10 @@ where
 
     fn wait(&self, deadline: Option<Instant>) -> Option<ServiceCounts> {
         Core::wait(self, deadline)
+    }
+
+    #[cfg(fanpool_loom)]
+    fn believe_cheap(&self) {
+        self.pace.believe_cheap();
     }
 }

@@ -2,7 +2,8 @@
 
 use super::collector::Collector;
 use super::control::Control;
-use super::output::{Outcome, Output};
+use super::outcome::Outcome;
+use super::output::Output;
 use crate::error::{BuildError, RecvError, TaskPanicked};
 use crate::panics;
 use crate::sync::Arc;

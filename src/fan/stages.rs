@@ -7,12 +7,13 @@
 //! drops the output of the stage before.
 
 use super::Wait;
-use super::builder::{Alone, FanOutBuilder, Started};
+use super::builder::FanOutBuilder;
 use super::collector::Collector;
 use super::core::panicked;
 use super::input::Input;
 use super::output::Output;
 use super::service::Pass;
+use super::start::{Alone, Started};
 use super::work::{Batched, Plain, Stateful, Work};
 #[allow(unused_imports, reason = "documentation")]
 use crate::error::BuildError;

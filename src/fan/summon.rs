@@ -18,17 +18,16 @@ pub(super) enum Summons {
     Job,
     /// Ring for the parked collector, which will run items.
     Ring,
-    /// Have the alarm look, soon or at that time.
+    /// Have the alarm look, soon or at that time, in nanoseconds since the service began.
     Alarm(Option<u64>),
 }
 
-impl<'a, T, W> Core<'a, T, W>
-where
-    T: Send + 'a,
-    W: Work<T> + 'a,
-    W::Out: 'a,
-    W::Error: 'a,
-{
+/// When a batch is due whose first item was accepted at `sent`.
+pub(super) fn due_at(sent: u64, wait: Duration) -> u64 {
+    sent.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Whether something is to be done about a lane in which something waits that may be started: by whom, the caller is told.
     /// `soon` tells that the alarm may do it, if somebody serves the lane or its items are cheap enough for the callers.
     pub(super) fn summon(&self, intake: &mut Intake<T>, lane: usize, soon: bool) -> Summons {
@@ -62,7 +61,7 @@ where
 
     /// Calls the parked callers that would run items.
     pub(super) fn call_hands(intake: &mut Intake<T>, room: &Condvar) {
-        if intake.hands > 0 {
+        if intake.hands > 0 && !broken!("hands_not_called") {
             intake.calls = intake.calls.wrapping_add(1);
             room.notify_all();
         }
@@ -77,9 +76,8 @@ where
             let places = &intake.lanes[lane];
             let ready = places.arrived.len() + places.backlog;
             if ready < max && intake.closed.is_none() {
-                let at = intake.stamp.saturating_add(wait.as_nanos().min(u128::from(u64::MAX)) as u64);
                 let unset = ready == 1 && !self.armed.swap(true, Ordering::Relaxed);
-                return if unset { Summons::Alarm(Some(at)) } else { Summons::None };
+                return if unset { Summons::Alarm(Some(due_at(intake.stamp, wait))) } else { Summons::None };
             }
         }
         self.summon(intake, lane, true)
@@ -87,7 +85,7 @@ where
 
     /// How long a batch is waited for, where it can be.
     pub(super) fn batch(&self) -> Option<(usize, Duration)> {
-        self.work.batch().filter(|_| self.has_alarm())
+        self.work.batching().filter(|_| self.has_alarm()).map(|batching| (batching.max, batching.max_wait))
     }
 
     pub(super) fn has_alarm(&self) -> bool {
@@ -104,12 +102,7 @@ where
             }
             Summons::Job => self.push(lane),
             Summons::Alarm(at) => {
-                let at = match at {
-                    Some(at) => self.began.checked_add(Duration::from_nanos(at)),
-                    None => Some(now() + TICK),
-                };
-                // Later than the clock can tell is never; the batch is run when it is full.
-                let Some(at) = at else { return };
+                let at = at.map_or_else(|| now() + TICK, |at| self.instant(at));
                 let set = self.clock.as_ref().is_some_and(|clock| clock.timer.set(at, &clock.alarm));
                 if !set {
                     // There is no thread for the alarm: what it would do is done now.

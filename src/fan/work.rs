@@ -1,5 +1,6 @@
 //! What is done with the items: a plain handler, one with a state, or one that takes batches.
 
+use crate::error::TaskError;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,12 +12,24 @@ pub trait Work<T>: Send + Sync {
 
     /// A state for a thread that begins to run items.
     fn state(&self) -> Self::State;
-    fn run(&self, state: &mut Self::State, item: T) -> Result<Self::Out, Self::Error>;
-    /// How many items make a batch, and how long they are waited for; `None` if items are run one by one.
-    fn batch(&self) -> Option<(usize, Duration)> {
+    fn run(&self, state: &mut Self::State, item: T) -> Result<Self::Out, TaskError<Self::Error>>;
+    /// How items are run in batches; `None` if they are run one by one.
+    fn batching(&self) -> Option<Batching<'_, T, Self::Out, Self::Error>> {
         None
     }
-    fn run_batch(&self, items: Vec<T>) -> Vec<Result<Self::Out, Self::Error>>;
+}
+
+/// A handler of batches, and when one is due.
+pub struct Batching<'a, T, R, E> {
+    pub(super) max: usize,
+    pub(super) max_wait: Duration,
+    pub(super) handler: &'a dyn Fn(Vec<T>) -> Vec<Result<R, E>>,
+}
+
+impl<T, R, E> fmt::Debug for Batching<'_, T, R, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batching").field("max", &self.max).field("max_wait", &self.max_wait).finish_non_exhaustive()
+    }
 }
 
 /// A function of the item alone.
@@ -32,11 +45,8 @@ where
     type State = ();
     fn state(&self) {}
     #[inline]
-    fn run(&self, (): &mut (), item: T) -> Result<R, E> {
-        (self.0)(item)
-    }
-    fn run_batch(&self, items: Vec<T>) -> Vec<Result<R, E>> {
-        items.into_iter().map(&self.0).collect()
+    fn run(&self, (): &mut (), item: T) -> Result<R, TaskError<E>> {
+        (self.0)(item).map_err(TaskError::Failed)
     }
 }
 
@@ -59,12 +69,8 @@ where
         (self.init)()
     }
     #[inline]
-    fn run(&self, state: &mut S, item: T) -> Result<R, E> {
-        (self.function)(state, item)
-    }
-    fn run_batch(&self, items: Vec<T>) -> Vec<Result<R, E>> {
-        let mut state = self.state();
-        items.into_iter().map(|item| self.run(&mut state, item)).collect()
+    fn run(&self, state: &mut S, item: T) -> Result<R, TaskError<E>> {
+        (self.function)(state, item).map_err(TaskError::Failed)
     }
 }
 
@@ -83,17 +89,15 @@ where
     type Error = E;
     type State = ();
     fn state(&self) {}
-    fn run(&self, (): &mut (), item: T) -> Result<R, E> {
-        match self.run_batch(vec![item]).pop() {
-            Some(answer) => answer,
-            None => unreachable!("items of this handler are run in batches"),
+    fn run(&self, (): &mut (), item: T) -> Result<R, TaskError<E>> {
+        let mut answers = (self.function)(vec![item]);
+        match answers.pop() {
+            Some(answer) if answers.is_empty() => answer.map_err(TaskError::Failed),
+            last => Err(TaskError::WrongBatch { items: 1, answers: answers.len() + usize::from(last.is_some()) }),
         }
     }
-    fn batch(&self) -> Option<(usize, Duration)> {
-        Some((self.max, self.max_wait))
-    }
-    fn run_batch(&self, items: Vec<T>) -> Vec<Result<R, E>> {
-        (self.function)(items)
+    fn batching(&self) -> Option<Batching<'_, T, R, E>> {
+        Some(Batching { max: self.max, max_wait: self.max_wait, handler: &self.function })
     }
 }
 

@@ -1,8 +1,10 @@
 //! What users do to a running pool, and ask of it.
 
+use super::shared::Shared;
 use super::{Counts, Pool};
 use crate::error::{ResizeError, WouldDeadlock};
 use crate::group::Host;
+use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 
 impl Pool {
@@ -54,6 +56,11 @@ impl Pool {
     /// ```
     pub fn resize(&self, workers: usize) -> Result<(), ResizeError> {
         if self.is_closed() { Err(ResizeError::Closed) } else { self.resizer().resize(workers) }
+    }
+
+    /// A way to resize the pool that does not keep it.
+    pub(crate) fn resizer(&self) -> Resizer {
+        Resizer(self.shared.clone())
     }
 
     /// Refuses new detached tasks from now on; those accepted still run. Scopes work as before. Idempotent.
@@ -176,5 +183,14 @@ impl Pool {
     #[must_use]
     pub fn current_worker(&self) -> Option<usize> {
         Host::worker(&*self.shared)
+    }
+}
+
+/// Resizes a pool that somebody else keeps.
+pub(crate) struct Resizer(Arc<Shared>);
+
+impl Resizer {
+    pub(crate) fn resize(&self, workers: usize) -> Result<(), ResizeError> {
+        if self.0.config.sharded { Err(ResizeError::Sharded) } else { self.0.resize(workers) }
     }
 }

@@ -14,6 +14,7 @@ mod timer;
 mod worker;
 
 pub use builder::{Builder, MAX_WORKERS, Workers};
+pub(crate) use control::Resizer;
 pub use group::{Group, GroupBuilder, Priority};
 pub use join::Branches;
 pub(crate) use lanes::{LANES, NORMAL, order as turn_order};
@@ -282,11 +283,6 @@ impl Pool {
         &self.timer
     }
 
-    /// A way to resize the pool that does not keep it.
-    pub(crate) fn resizer(&self) -> Resizer {
-        Resizer(self.shared.clone())
-    }
-
     /// A scope whose panic is still to be re-thrown, for callers with something to clear away first.
     pub(crate) fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
     where
@@ -400,15 +396,6 @@ impl Pool {
     /// ```
     pub fn group(&self) -> GroupBuilder<'_> {
         GroupBuilder::new(self)
-    }
-}
-
-/// Resizes a pool that somebody else keeps.
-pub(crate) struct Resizer(Arc<Shared>);
-
-impl Resizer {
-    pub(crate) fn resize(&self, workers: usize) -> Result<(), ResizeError> {
-        if self.0.config.sharded { Err(ResizeError::Sharded) } else { self.0.resize(workers) }
     }
 }
 

@@ -40,6 +40,8 @@ struct State {
     ticking: bool,
     ended: bool,
     refused: bool,
+    /// A thread of a model rings.
+    by_hand: bool,
     forks: Weak<Forks>,
     alarms: Vec<(Instant, Weak<dyn Alarm>)>,
     thread: Option<(thread::ThreadId, thread::JoinHandle)>,
@@ -79,11 +81,11 @@ impl Timer {
 
     /// Has `alarm` called at `at`, or at the time it is set to if that is earlier. Returns false if there is no thread to do so.
     pub(crate) fn set(&self, at: Instant, alarm: &Weak<dyn Alarm>) -> bool {
-        if MODEL || self.shared.is_forked() {
+        if self.shared.is_forked() {
             return false;
         }
         let mut state = self.bell.state.lock();
-        if state.ended || !self.start(&mut state) {
+        if state.ended || !(state.by_hand || self.start(&mut state)) {
             return false;
         }
         if state.list(at, alarm) {
@@ -94,7 +96,7 @@ impl Timer {
 
     /// Starts the thread unless it runs; false if the operating system refuses it.
     fn start(&self, state: &mut State) -> bool {
-        if state.thread.is_none() && !state.refused {
+        if state.thread.is_none() && !state.refused && !MODEL {
             let bell = self.bell.clone();
             let name = format!("{}-timer", self.shared.config.name);
             match thread::start(name, Some(STACK), move || bell.run()) {
@@ -104,6 +106,21 @@ impl Timer {
             }
         }
         state.thread.is_some()
+    }
+}
+
+#[cfg(fanpool_loom)]
+impl Timer {
+    /// From now on alarms are listed for [`Timer::ring`].
+    pub(crate) fn ring_by_hand(&self) {
+        self.bell.state.lock().by_hand = true;
+    }
+
+    /// Calls all alarms, whenever they are due; returns whether any is listed again.
+    pub(crate) fn ring(&self) -> bool {
+        let alarms = std::mem::take(&mut self.bell.state.lock().alarms);
+        alarms.iter().for_each(|(_, alarm)| self.bell.ring(alarm));
+        !self.bell.state.lock().alarms.is_empty()
     }
 }
 

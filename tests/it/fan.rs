@@ -13,6 +13,18 @@ pub(crate) struct Gate {
     opened: Condvar,
 }
 
+/// A gate, one that the first item opens, and a handler that waits at the first.
+pub(crate) fn gated() -> (Arc<Gate>, Arc<Gate>, impl Fn(u64) -> Result<u64, ()> + Send + Sync) {
+    let (gate, entered) = (Gate::new(), Gate::new());
+    let (pass, enter) = (gate.clone(), entered.clone());
+    let handler = move |n| {
+        enter.open();
+        pass.pass();
+        Ok(n)
+    };
+    (gate, entered, handler)
+}
+
 impl Gate {
     pub(crate) fn new() -> Arc<Gate> {
         Arc::default()

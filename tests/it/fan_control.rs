@@ -1,6 +1,6 @@
 //! Services: pause, resume, resize, drain, stop and wait, from everywhere.
 
-use super::fan::{Gate, HELPS, LONG, assert_settled, routes};
+use super::fan::{HELPS, LONG, assert_settled, gated, routes};
 use super::map_property::SplitMix64;
 use super::{pool, within};
 use fanpool::{Control, FanOut, Help, RecvError, ResizeError, SendReason, TaskError};
@@ -345,13 +345,7 @@ fn f5_a_handler_may_stop_or_drain_its_service() {
 #[test]
 fn the_gate_of_a_running_item_is_not_waited_for_by_commands() {
     within(|| {
-        let (gate, entered) = (Gate::new(), Gate::new());
-        let (pass, enter) = (gate.clone(), entered.clone());
-        let handler = move |n: u64| {
-            enter.open();
-            pass.pass();
-            Ok::<_, ()>(n)
-        };
+        let (gate, entered, handler) = gated();
         let (input, output) = FanOut::builder(handler).workers(1).start().unwrap();
         let control = output.control();
         (0..3).for_each(|n| _ = input.send(n).unwrap());

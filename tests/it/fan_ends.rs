@@ -1,6 +1,6 @@
 //! Services: how they end. Section F1 and F2, panics, drops, forgotten ends.
 
-use super::fan::{Gate, HELPS, assert_settled, routes};
+use super::fan::{HELPS, assert_settled, gated, routes};
 use super::{Counted, quiet_panic, within};
 use fanpool::{FanOut, Help, Input, RecvError, SendError, SendReason, TaskError};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -209,13 +209,7 @@ fn f2_each_item_is_accepted_or_comes_back_when_the_service_ends() {
 #[test]
 fn f2_timeouts_of_zero_poll_and_the_longest_never_ends() {
     within(|| {
-        let (gate, entered) = (Gate::new(), Gate::new());
-        let (pass, enter) = (gate.clone(), entered.clone());
-        let handler = move |n: u64| {
-            enter.open();
-            pass.pass();
-            Ok::<_, ()>(n)
-        };
+        let (gate, entered, handler) = gated();
         let (input, mut output) = FanOut::builder(handler).workers(1).window(1).start().unwrap();
         input.send_timeout(1, Duration::MAX).unwrap();
         entered.pass();

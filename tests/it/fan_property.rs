@@ -2,10 +2,9 @@
 //! number.
 
 use super::fan::{HELPS, routes};
-use super::map_property::{SplitMix64, setting};
-use super::{pool, quiet_panic};
+use super::map_property::SplitMix64;
+use super::{check_seeds, pool, quiet_panic, setting};
 use fanpool::{Control, FanOut, Help, Input, Output, Priority, SendReason, TaskError};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
@@ -317,29 +316,6 @@ fn produce(case: &Case, input: &Input<'static, Item>, producer: usize) -> Vec<(u
 
 #[test]
 fn random_services_keep_their_promises() {
-    let (first, cases) = (setting("FANPOOL_FAN_SEED", 1), setting("FANPOOL_FAN_CASES", 600));
-    let (begun, begins) = mpsc::channel();
-    let runner = std::thread::spawn(move || {
-        for seed in first..first + cases {
-            let case = Arc::new(Case::random(seed));
-            begun.send(seed).unwrap();
-            let why = match catch_unwind(AssertUnwindSafe(|| check(&case))) {
-                Ok(Ok(())) => continue,
-                Ok(Err(why)) => why,
-                Err(_) => "a panic that nobody planned".to_owned(),
-            };
-            panic!("seed {seed}: {why}\n{case:?}");
-        }
-    });
-    let mut last = first;
-    loop {
-        match begins.recv_timeout(Duration::from_secs(60)) {
-            Ok(seed) => last = seed,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("seed {last} hangs\n{:?}", Case::random(last)),
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    if let Err(payload) = runner.join() {
-        resume_unwind(payload);
-    }
+    let seeds = (setting("FANPOOL_FAN_SEED", 1), setting("FANPOOL_FAN_CASES", 600));
+    check_seeds(seeds, |seed| Arc::new(Case::random(seed)), check);
 }

@@ -66,6 +66,43 @@ pub(crate) fn within(body: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// A number from the environment.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// Checks what `make` makes of `cases` seeds from `first` on; says which seed failed, or hangs, and what it stands for.
+pub(crate) fn check_seeds<C: std::fmt::Debug + 'static>(
+    (first, cases): (u64, u64),
+    make: fn(u64) -> C,
+    mut check: impl FnMut(&C) -> Result<(), String> + Send + 'static,
+) {
+    let (begun, begins) = mpsc::channel();
+    let runner = std::thread::spawn(move || {
+        for seed in first..first + cases {
+            begun.send(seed).unwrap();
+            let case = make(seed);
+            let why = match catch_unwind(AssertUnwindSafe(|| check(&case))) {
+                Ok(Ok(())) => continue,
+                Ok(Err(why)) => why,
+                Err(_) => "a panic that nobody planned".to_owned(),
+            };
+            panic!("seed {seed}: {why}\n{case:?}");
+        }
+    });
+    let mut last = first;
+    loop {
+        match begins.recv_timeout(Duration::from_secs(60)) {
+            Ok(seed) => last = seed,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("seed {last} hangs\n{:?}", make(last)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    if let Err(payload) = runner.join() {
+        std::panic::resume_unwind(payload);
+    }
+}
+
 /// Panics without the hook, which would print for each.
 pub(crate) fn quiet_panic(payload: impl Send + 'static) -> ! {
     std::panic::resume_unwind(Box::new(payload))

@@ -1,11 +1,9 @@
 //! Random maps, held to the serial loop. `FANPOOL_MAP_SEED` is the seed of the first case, `FANPOOL_MAP_CASES` their number.
 
-use super::pool;
+use super::{check_seeds, pool, setting};
 use fanpool::{Map, Pool};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc;
-use std::time::Duration;
 
 pub(crate) struct SplitMix64(pub(crate) u64);
 
@@ -318,37 +316,9 @@ fn unordered(case: &Case, end: End, delivered: &Delivered, shown: bool) -> Resul
     Ok(())
 }
 
-pub(crate) fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
-}
-
 #[test]
 fn random_maps_are_serial_loops() {
-    let (first, cases) = (setting("FANPOOL_MAP_SEED", 1), setting("FANPOOL_MAP_CASES", 3000));
-    let (begun, begins) = mpsc::channel();
-    let runner = std::thread::spawn(move || {
-        let pools = [pool(1), pool(2), pool(3), pool(4)];
-        for seed in first..first + cases {
-            let case = Case::random(seed);
-            begun.send(seed).unwrap();
-            let checked = catch_unwind(AssertUnwindSafe(|| check(&case, &pools[case.workers - 1])));
-            let why = match checked {
-                Ok(Ok(())) => continue,
-                Ok(Err(why)) => why,
-                Err(_) => "a panic that nobody planned".to_owned(),
-            };
-            panic!("seed {seed}: {why}\n{case:?}");
-        }
-    });
-    let mut last = first;
-    loop {
-        match begins.recv_timeout(Duration::from_secs(60)) {
-            Ok(seed) => last = seed,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("seed {last} hangs\n{:?}", Case::random(last)),
-            Err(mpsc::RecvTimeoutError::Disconnected) => break,
-        }
-    }
-    if let Err(payload) = runner.join() {
-        resume_unwind(payload);
-    }
+    let seeds = (setting("FANPOOL_MAP_SEED", 1), setting("FANPOOL_MAP_CASES", 3000));
+    let pools = [pool(1), pool(2), pool(3), pool(4)];
+    check_seeds(seeds, Case::random, move |case| check(case, &pools[case.workers - 1]));
 }

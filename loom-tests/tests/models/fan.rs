@@ -6,12 +6,25 @@ use loom::alloc::Track;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn shared_pool(workers: usize) -> Arc<Pool> {
+pub fn shared_pool(workers: usize) -> Arc<Pool> {
     Arc::new(pool(workers))
 }
 
-fn same(n: u64) -> Result<u64, ()> {
+pub fn same(n: u64) -> Result<u64, ()> {
     Ok(n)
+}
+
+/// A handler in which item 0 waits for item `other`.
+pub fn waits_for(other: u64) -> impl Fn(u64) -> Result<(), ()> + Send + Sync {
+    let flag = Flag::new();
+    move |n| {
+        if n == 0 {
+            flag.wait();
+        } else if n == other {
+            flag.set();
+        }
+        Ok(())
+    }
 }
 
 #[test]
@@ -105,6 +118,37 @@ fn resume_against_a_worker_that_leaves_for_the_pause() {
 }
 
 #[test]
+fn a_parked_sender_is_called_when_a_pause_ends() {
+    // The only worker sends and parks at the full window; the item before it can be started by nobody else.
+    model(2, || {
+        let pool = shared_pool(1);
+        let (input, output) = FanOut::builder(same).pool(pool.clone()).window(1).start().unwrap();
+        let control = input.control();
+        control.pause();
+        let collector = loom::thread::spawn(move || output.count());
+        pool.spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap()))).unwrap();
+        control.resume();
+        assert_eq!(collector.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn the_owner_of_a_scope_waits_for_the_last_item() {
+    // The owner runs items while it waits, and parks while the worker runs the last.
+    model(3, || {
+        let pool = pool(1);
+        pool.scope(|s| {
+            let (input, output) = s.fan_out(same).start().unwrap();
+            input.send(1).unwrap();
+            let control = input.control();
+            drop(input);
+            assert_eq!(control.wait().unwrap().finished, 1);
+            drop(output);
+        });
+    });
+}
+
+#[test]
 fn a_strand_handed_over_against_a_push() {
     // Both items are of one key, so they touch the value one after the other, whichever threads run them.
     model(2, || {
@@ -130,20 +174,7 @@ fn a_strand_handed_over_against_a_push() {
 #[test]
 fn a_key_that_hangs_holds_up_no_other() {
     model(2, || {
-        let flag = Flag::new();
-        let inner = flag.clone();
-        let (input, output) = FanOut::builder(move |n: u64| {
-            if n == 0 {
-                inner.wait()
-            } else {
-                inner.set()
-            }
-            Ok::<_, ()>(())
-        })
-        .pool(shared_pool(2))
-        .key(|n: &u64| *n)
-        .start()
-        .unwrap();
+        let (input, output) = FanOut::builder(waits_for(1)).pool(shared_pool(2)).key(|n: &u64| *n).start().unwrap();
         input.send(0).unwrap();
         input.send(1).unwrap();
         drop(input);
@@ -250,17 +281,7 @@ fn a_sender_that_helps_where_nobody_else_can() {
 #[test]
 fn two_workers_are_summoned_for_two_items() {
     model(2, || {
-        let flag = Flag::new();
-        let inner = flag.clone();
-        let work = move |n: u64| {
-            if n == 0 {
-                inner.wait()
-            } else {
-                inner.set()
-            }
-            Ok::<_, ()>(())
-        };
-        let (input, output) = FanOut::builder(work).pool(shared_pool(2)).start().unwrap();
+        let (input, output) = FanOut::builder(waits_for(1)).pool(shared_pool(2)).start().unwrap();
         input.send(0).unwrap();
         input.send(1).unwrap();
         drop(input);

@@ -5,6 +5,7 @@
 
 mod ending;
 mod fan;
+mod fan_alarm;
 mod helpers;
 mod join;
 mod map;
