@@ -44,12 +44,17 @@ pub(crate) fn now() -> Instant {
     if MODEL { *MODEL_TIME.get_or_init(Instant::now) } else { Instant::now() }
 }
 
-/// Whether this build breaks the named step of a protocol on purpose.
+/// Whether the named step of a protocol is to be broken: under loom, if the variable `FANPOOL_BREAK` names it.
 ///
-/// Each break is built by `loom-tests/breaks.sh`, which requires a model to fail. Shipping builds see `false`.
+/// `loom-tests/breaks.sh` requires a model to fail for each. Other builds see `false`, a constant.
 macro_rules! broken {
     ($name:literal) => {
-        cfg!(all(fanpool_loom, fanpool_break = $name))
+        $crate::sync::MODEL && $crate::sync::is_broken($name)
     };
 }
 pub(crate) use broken;
+
+pub(crate) fn is_broken(name: &str) -> bool {
+    static BROKEN: OnceLock<Option<String>> = OnceLock::new();
+    BROKEN.get_or_init(|| std::env::var("FANPOOL_BREAK").ok()).as_deref() == Some(name)
+}
