@@ -59,7 +59,7 @@ impl Credits {
 
     /// Gives a credit back; returns whether senders are to be woken.
     pub(super) fn release(&self) -> bool {
-        let before = self.word.fetch_add(ONE, Ordering::AcqRel);
+        let before = self.word.fetch_add(if broken!("credit_lost") { 0 } else { ONE }, Ordering::AcqRel);
         let waited = before & WAITED != 0 && !broken!("release_wakes_nobody");
         waited && reached((before / ONE).wrapping_add(1), self.wake_at.load(Ordering::Relaxed))
     }

@@ -173,7 +173,7 @@ impl<R, E> Landing<R, E> {
             }
         }
         self.landed_hint.store(state.landed as usize, Ordering::Relaxed);
-        if state.total == Some(state.landed) {
+        if state.total == Some(state.landed) && !broken!("last_outcome_wakes_nobody") {
             self.settled.notify_all();
         }
         rung
@@ -186,7 +186,7 @@ impl<R, E> Landing<R, E> {
         if !broken!("end_rings_nobody") {
             state.ring();
         }
-        if state.landed == total {
+        if state.landed == total && !broken!("total_wakes_nobody") {
             self.settled.notify_all();
         }
     }
@@ -229,7 +229,7 @@ impl<R, E> Landing<R, E> {
     /// There is no collector any more; returns what it did not take.
     pub(super) fn leave(&self) -> VecDeque<Done<R, E>> {
         let mut state = self.state.lock();
-        state.gone = true;
+        state.gone = !broken!("leaving_collector_unseen");
         std::mem::take(&mut state.arrived)
     }
 

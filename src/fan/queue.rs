@@ -122,11 +122,12 @@ impl<T> Queue<T> {
             if let Some(strands) = &mut self.strands {
                 match strands.behind.entry(entry.mark) {
                     Listed::Vacant(free) => _ = free.insert(VecDeque::new()),
-                    Listed::Occupied(busy) => {
+                    Listed::Occupied(busy) if !broken!("busy_key_started") => {
                         busy.into_mut().push_back(entry);
                         strands.len += 1;
                         continue;
                     }
+                    Listed::Occupied(_) => {}
                 }
             }
             self.ready.push_back(entry);

@@ -10,7 +10,7 @@ use super::{Party, Patience, Wait};
 use crate::error::{SendReason, TaskError};
 use crate::panics;
 use crate::sync::atomic::Ordering;
-use crate::sync::{MODEL, MutexGuard, now, thread};
+use crate::sync::{MODEL, MutexGuard, broken, now, thread};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -193,7 +193,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             return true;
         }
         intake.released = credits.released();
-        credits.in_flight(accepted, intake.released) < credits.window()
+        credits.in_flight(accepted, intake.released) < credits.window() + usize::from(broken!("window_of_one_more"))
     }
 
     /// Parks until there is room, the service is closed, or an item is to be run by this thread because nobody else might.

@@ -101,7 +101,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let (slot, summons) = {
             let mut held = self.lanes[lane].queue.lock();
             let mut intake = self.intake.lock();
-            intake.lanes[lane].queued &= !arrival;
+            intake.lanes[lane].queued &= !arrival || broken!("service_arrival_stays_queued");
             if intake.lanes[lane].running >= intake.limit || !self.may_take(&mut held, &mut intake, lane) {
                 return None;
             }
@@ -212,7 +212,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 drop(intake);
                 (false, self.summon_for_keys(&mut held, lane, given))
             } else {
-                intake.lanes[lane].running -= 1;
+                intake.lanes[lane].running -= usize::from(!broken!("service_place_kept"));
                 held.slots.retain(|other| !Arc::ptr_eq(other, slot));
                 slot.own(None);
                 held.spare.push(slot.clone());

@@ -117,7 +117,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
         }
         BuildError::check("limit", limit, 1..=usize::MAX)?;
         self.intake.lock().limit = limit;
-        self.rouse();
+        if !broken!("limit_rouses_nobody") {
+            self.rouse();
+        }
         Ok(())
     }
 

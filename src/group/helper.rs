@@ -15,7 +15,7 @@ impl TaskGroup {
         {
             let outbox = self.outbox.lock();
             let mut inbox = self.inbox.lock();
-            inbox.posted = false;
+            inbox.posted = broken!("taken_ticket_stays_posted");
             let queued = outbox.len() + inbox.arrived.len();
             if queued == 0 || inbox.active >= self.options.limit {
                 return;
@@ -136,8 +136,8 @@ impl TaskGroup {
     }
 
     fn drop_place(&self, inbox: &mut Inbox, helper: bool) {
-        inbox.active -= 1;
-        inbox.helpers -= usize::from(helper);
+        inbox.active -= usize::from(!broken!("place_not_given_back"));
+        inbox.helpers -= usize::from(helper && !broken!("helper_not_given_back"));
         if self.is_limited() {
             let me = thread::id();
             if let Some(at) = inbox.insiders.iter().rposition(|other| *other == me) {

@@ -287,12 +287,12 @@ impl TaskGroup {
             return false;
         }
         self.host.count(tally);
-        inbox.pending -= tally.settled;
+        inbox.pending -= tally.settled - usize::from(broken!("settling_forgets_one"));
         if inbox.pending > 0 {
             return false;
         }
         self.busy.store(false, Ordering::Relaxed);
-        self.options.detached && self.host.leave()
+        self.options.detached && !broken!("root_never_quiet") && self.host.leave()
     }
 
     /// Looks at the invariant again, after the pool grew.
@@ -330,7 +330,9 @@ impl TaskGroup {
         }
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
-        self.notify(&inbox);
+        if !broken!("discarding_wakes_nobody") {
+            self.notify(&inbox);
+        }
         drop(inbox);
         self.quiet_if(quiet);
     }

@@ -150,7 +150,7 @@ impl TaskGroup {
         self.leave_host();
         let quiet = self.vacate(&mut inbox, &tally, false);
         // More may be queued behind the task.
-        let post = inbox.pending > 0 && self.take_post(&mut inbox);
+        let post = inbox.pending > 0 && !broken!("strand_joiner_posts_none") && self.take_post(&mut inbox);
         drop(inbox);
         self.post_if(post);
         self.quiet_if(quiet);
@@ -170,7 +170,7 @@ impl TaskGroup {
     pub(crate) fn run_out_of_turn(self: &Arc<Self>, task: &(impl Awaited + ?Sized), place: bool) {
         let taken = {
             let mut inbox = self.inbox.lock();
-            if place {
+            if place && !broken!("out_of_turn_takes_no_place") {
                 if inbox.active >= self.options.limit {
                     return;
                 }
@@ -192,7 +192,10 @@ impl TaskGroup {
         if place {
             quiet = self.vacate(&mut inbox, &tally, false);
             // While the place was taken a push may have found none free.
-            post = self.is_limited() && inbox.pending > 0 && self.take_post(&mut inbox);
+            post = self.is_limited()
+                && inbox.pending > 0
+                && !broken!("out_of_turn_posts_none")
+                && self.take_post(&mut inbox);
         } else {
             quiet |= self.settle(&mut inbox, &tally);
             self.notify(&inbox);
@@ -253,7 +256,9 @@ impl TaskGroup {
         tally.add(task.run_claimed());
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
-        self.notify(&inbox);
+        if !broken!("claimed_end_wakes_nobody") {
+            self.notify(&inbox);
+        }
         drop(inbox);
         self.quiet_if(quiet);
     }
@@ -282,7 +287,7 @@ impl TaskGroup {
             let mut inbox = self.inbox.lock();
             let quiet = self.vacate(&mut inbox, &Tally::default(), false);
             // While the place was taken a push may have found none free.
-            let post = inbox.pending > 0 && self.take_post(&mut inbox);
+            let post = inbox.pending > 0 && !broken!("exit_posts_none") && self.take_post(&mut inbox);
             drop(inbox);
             self.post_if(post);
             self.quiet_if(quiet);
@@ -315,7 +320,9 @@ impl TaskGroup {
     pub(crate) fn settle_one(&self) {
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &Tally { settled: 1, ..Tally::default() });
-        self.notify(&inbox);
+        if !broken!("settle_one_wakes_nobody") {
+            self.notify(&inbox);
+        }
         drop(inbox);
         self.quiet_if(quiet);
     }

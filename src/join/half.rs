@@ -108,7 +108,7 @@ unsafe impl Sync for Half {}
 
 impl Half {
     fn is_ended(&self) -> bool {
-        self.state.load(Ordering::Acquire) != PENDING
+        self.state.load(if broken!("half_seen_relaxed") { Ordering::Relaxed } else { Ordering::Acquire }) != PENDING
     }
 
     fn end(&self, state: usize) {

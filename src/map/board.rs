@@ -259,7 +259,7 @@ impl<T, R> Board<T, R> {
         let mut turn = Turn { batch: None, push: false, nudge: false, refused: None };
         let mut state = self.state.lock();
         let state = &mut *state;
-        state.queued &= !bring.arrival;
+        state.queued &= !bring.arrival || broken!("map_arrival_stays_queued");
         if state.closed {
             turn.refused = bring.done;
             return turn;
@@ -316,7 +316,7 @@ impl<T, R> Board<T, R> {
     /// Nobody collects any more: takes everything, and what runs will be dropped by whoever runs it.
     pub(super) fn close(&self) -> (Vec<Batch<T>>, Vec<Done<R>>) {
         let mut state = self.state.lock();
-        state.closed = true;
+        state.closed = !broken!("map_close_unmarked");
         (state.take_all(), mem::take(&mut state.done))
     }
 }

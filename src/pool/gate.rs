@@ -1,7 +1,7 @@
 //! Where workers wait while the pool is paused.
 
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, broken};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
@@ -27,11 +27,13 @@ impl Gate {
     fn set(&self, to: Position) {
         let mut position = self.position.lock();
         // A pause that comes after the end changes nothing: workers that are to leave must not wait.
-        if *position != Position::Ended {
+        if *position != Position::Ended || broken!("pause_after_the_end") {
             *position = to;
             self.paused.store(to == Position::Paused, Ordering::Release);
         }
-        self.moved.notify_all();
+        if !broken!("resume_wakes_nobody") {
+            self.moved.notify_all();
+        }
     }
 
     pub(super) fn pause(&self) {

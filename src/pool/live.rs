@@ -47,11 +47,11 @@ impl Live {
     pub(super) fn quiet(&self) -> bool {
         let watch = self.watch.lock();
         let flags = self.word.fetch_and(!WATCHED, Ordering::AcqRel);
-        if flags & WATCHED != 0 {
+        if flags & WATCHED != 0 && !broken!("idle_wakes_nobody") {
             self.idle.notify_all();
         }
         drop(watch);
-        flags & ENDING != 0
+        flags & ENDING != 0 && !broken!("end_not_told")
     }
 
     /// Begins the end. Returns whether nothing is pending, so that the caller retires the workers.
@@ -64,7 +64,7 @@ impl Live {
     /// The flag is set under the lock that `quiet` takes before it notifies, so the notice cannot come before the wait.
     pub(super) fn wait(&self) {
         let mut watch = self.watch.lock();
-        while self.word.fetch_or(WATCHED, Ordering::AcqRel) >= ONE {
+        while self.word.fetch_or(if broken!("watch_leaves_no_mark") { 0 } else { WATCHED }, Ordering::AcqRel) >= ONE {
             self.idle.wait(&mut watch);
         }
     }

@@ -156,12 +156,16 @@ impl Shared {
     pub(super) fn leave_roster(&self, station: &Station) {
         let mut roster = self.roster.lock();
         roster.alive -= 1;
-        self.publish(&roster);
+        if !broken!("leaver_still_counted") {
+            self.publish(&roster);
+        }
         station.left.store(true, Ordering::Relaxed);
         let last = roster.alive == 0 && roster.ending;
-        self.left.notify_all();
+        if !broken!("leaver_wakes_nobody") {
+            self.left.notify_all();
+        }
         drop(roster);
-        if last {
+        if last && !broken!("last_keeps_the_tickets") {
             // Tickets that nobody will pick hold their groups, and those this value.
             self.lanes.close();
         }

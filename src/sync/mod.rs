@@ -44,12 +44,13 @@ pub(crate) fn now() -> Instant {
     if MODEL { *MODEL_TIME.get_or_init(Instant::now) } else { Instant::now() }
 }
 
-/// Whether the named step of a protocol is to be broken: under loom, if the variable `FANPOOL_BREAK` names it.
+/// Whether the named step of a protocol is to be broken: in models and under `--cfg fanpool_breaks`, if the variable `FANPOOL_BREAK`
+/// names it.
 ///
-/// `loom-tests/breaks.sh` requires a model to fail for each. Other builds see `false`, a constant.
+/// `loom-tests/breaks.sh` requires a model or a test to fail for each. Other builds see `false`, a constant.
 macro_rules! broken {
     ($name:literal) => {
-        $crate::sync::MODEL && $crate::sync::is_broken($name)
+        cfg!(any(fanpool_loom, fanpool_breaks)) && $crate::sync::is_broken($name)
     };
 }
 pub(crate) use broken;
