@@ -1,6 +1,6 @@
 //! Helpers, posts, strands, cancellation.
 
-use super::{Shared, model, pool};
+use super::{Flag, Shared, model, pool};
 use fanpool::{CancelToken, JoinError};
 use loom::alloc::Track;
 use std::sync::Arc;
@@ -83,6 +83,34 @@ fn a_strand_joined_in_order() {
         strand.spawn(move || first.add()).unwrap();
         let handle = strand.submit(move || second.get());
         assert_eq!(handle.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_joiner_in_a_strand_goes_on_while_its_helper_does() {
+    // What stands behind the joined task ends only after the join has returned.
+    model(3, || {
+        let pool = pool(1);
+        let strand = pool.group().limit(1).build().unwrap();
+        let joined = Flag::new();
+        let handle = strand.submit(|| 1);
+        let behind = joined.clone();
+        strand.spawn(move || behind.wait()).unwrap();
+        assert_eq!(handle.join().unwrap(), 1);
+        joined.set();
+    });
+}
+
+#[test]
+fn what_stands_behind_a_joined_task_of_a_strand_is_served() {
+    // While the joiner has the only place, a push posts no ticket.
+    model(3, || {
+        let pool = pool(1);
+        let strand = pool.group().limit(1).build().unwrap();
+        let handle = strand.submit(|| 1);
+        strand.spawn(|| ()).unwrap();
+        assert_eq!(handle.join().unwrap(), 1);
+        pool.wait_idle().unwrap();
     });
 }
 
