@@ -5,6 +5,9 @@
 mod attacked;
 mod building;
 mod callbacks;
+mod demands_executor;
+mod demands_pipeline;
+mod demands_scope;
 mod ending;
 mod fan;
 mod fan_attacked;
