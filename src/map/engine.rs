@@ -338,5 +338,7 @@ impl<I: Iterator, W: Work<I::Item>> Engine<'_, I, W> {
 impl<I: Iterator, W: Work<I::Item>> Drop for Engine<'_, I, W> {
     fn drop(&mut self) {
         self.stop();
+        // An item that panicked on this thread may be what drops the engine.
+        panics::drop_each(self.state.take());
     }
 }

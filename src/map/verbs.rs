@@ -2,10 +2,9 @@
 
 use super::options::{Map, Place, Stoppable, Whole};
 use super::stream::Stream;
-use super::work::{Plain, Stateful};
+use super::work::{Kept, Plain, Stateful};
 use crate::pool::{Group, Pool};
 use crate::scope::Scope;
-use crate::sync::Mutex;
 
 impl Pool {
     /// Applies `f` to every item, on the workers and the calling thread, and hands the results back to the calling thread: in
@@ -80,7 +79,7 @@ impl Pool {
         F: Fn(&mut S, I::Item) -> R + Send + Sync,
         R: Send,
     {
-        let work = Stateful { init, function: f, states: Mutex::new(Vec::new()) };
+        let work = Stateful { init, function: f, states: Kept::none() };
         Map::new(Place::Pool(self), items.into_iter(), work)
     }
 }

@@ -1,5 +1,6 @@
 //! What is done with each item: a plain function, one with a state, or one whose results are reduced in the workers.
 
+use crate::panics;
 use crate::sync::Mutex;
 
 /// The work of one map, shared by everybody who runs items.
@@ -40,7 +41,25 @@ impl<T, R: Send, F: Fn(T) -> R + Send + Sync> Work<T> for Plain<F> {
 pub struct Stateful<S, G, F> {
     pub(super) init: G,
     pub(super) function: F,
-    pub(super) states: Mutex<Vec<S>>,
+    pub(super) states: Kept<S>,
+}
+
+/// States that no thread has.
+#[derive(Debug)]
+pub(super) struct Kept<S>(Mutex<Vec<S>>);
+
+impl<S> Kept<S> {
+    pub(super) fn none() -> Kept<S> {
+        Kept(Mutex::new(Vec::new()))
+    }
+}
+
+impl<S> Drop for Kept<S> {
+    fn drop(&mut self) {
+        // A list of values whose `Drop` panic would abort the process at the second.
+        let states = std::mem::take(&mut *self.0.lock());
+        panics::drop_each(states);
+    }
 }
 
 impl<T, S, R, G, F> Work<T> for Stateful<S, G, F>
@@ -53,11 +72,11 @@ where
     type State = S;
     type Out = R;
     fn state(&self) -> S {
-        let kept = self.states.lock().pop();
+        let kept = self.states.0.lock().pop();
         kept.unwrap_or_else(|| (self.init)())
     }
     fn keep(&self, state: S) {
-        self.states.lock().push(state);
+        self.states.0.lock().push(state);
     }
     #[inline]
     fn run(&self, state: &mut S, item: T) -> R {
