@@ -32,13 +32,21 @@ use std::fmt;
 #[must_use = "dropping the feeder ends the feeding"]
 pub struct Feeder<T> {
     thread: Option<thread::JoinHandle>,
-    refused: Arc<Mutex<Option<SendError<T>>>>,
+    left: Arc<Mutex<Left<T>>>,
     cut: Option<Sender<()>>,
     control: Control<'static>,
 }
 
+/// What is left between the feeder and its thread.
+struct Left<T> {
+    refused: Option<SendError<T>>,
+    /// From a feeder that does not wait, so that its end does not cut the feeding.
+    cut: Option<Sender<()>>,
+}
+
 impl<T> Feeder<T> {
-    /// Waits until the channel is disconnected and empty, or the service refuses an item.
+    /// Waits until the channel is disconnected and empty, or the service refuses an item. Called by a handler of the service it does not
+    /// wait, since the feeder may wait for the room that the handler's own item takes; it goes on by itself then.
     ///
     /// # Errors
     ///
@@ -55,8 +63,12 @@ impl<T> Feeder<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn join(mut self) -> Result<(), SendError<T>> {
+        if self.control.is_inside() {
+            self.thread = None;
+            self.left.lock().cut = self.cut.take();
+        }
         self.wait();
-        self.refused.lock().take().map_or(Ok(()), Err)
+        self.left.lock().refused.take().map_or(Ok(()), Err)
     }
 
     fn wait(&mut self) {
@@ -110,21 +122,21 @@ where
     pub fn start_from(self, items: Receiver<T>) -> Result<(Feeder<T>, Output<'static, W::Out, W::Error>), BuildError> {
         let (input, output): Ends<'static, T, W> = self.start()?;
         let (cut, cuts) = channel::bounded(1);
-        let refused = Arc::new(Mutex::new(None));
-        let kept = refused.clone();
+        let left = Arc::new(Mutex::new(Left { refused: None, cut: None }));
+        let kept = left.clone();
         let control = output.control();
         let name = format!("{}-feeder", control.name());
         match thread::start(name, None, move || feed(&input, &items, &cuts, &kept)) {
-            Ok(thread) => Ok((Feeder { thread: Some(thread), refused, cut: Some(cut), control }, output)),
+            Ok(thread) => Ok((Feeder { thread: Some(thread), left, cut: Some(cut), control }, output)),
             Err(source) => Err(BuildError::Thread { wanted: 1, started: 0, source }),
         }
     }
 }
 
-fn feed<T>(input: &Input<'static, T>, items: &Receiver<T>, cut: &Receiver<()>, refused: &Mutex<Option<SendError<T>>>) {
+fn feed<T>(input: &Input<'static, T>, items: &Receiver<T>, cut: &Receiver<()>, left: &Mutex<Left<T>>) {
     while let Ok(item) = channel::recv_unless(items, cut) {
         if let Err(error) = input.send(item) {
-            *refused.lock() = Some(error);
+            left.lock().refused = Some(error);
             return;
         }
     }
