@@ -76,3 +76,43 @@ impl<R, E, I: Iterator<Item = Result<R, E>>> Answers<I> {
         }
     }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use crate::fan::{FanOut, Wait};
+    use crate::sync::atomic::Ordering;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn what_the_first_batch_after_a_pause_leaves_is_due_in_time() {
+        let (begun, begins) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let work = move |items: Vec<u64>| {
+            begun.send(items.len()).unwrap();
+            if items.len() == 4 {
+                let _ = gate.lock().unwrap().recv();
+            }
+            items.into_iter().map(Ok::<_, ()>).collect()
+        };
+        let builder = FanOut::builder_batch(4, Duration::from_millis(50), work).workers(2);
+        let (core, output) = builder.launch().unwrap();
+        let control = output.control();
+        control.pause();
+        core.accept(0, Wait::Not).unwrap();
+        while core.armed.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        // The last two are no batch yet, and not due when the first is begun.
+        for n in 1..6 {
+            core.accept(n, Wait::Not).unwrap();
+        }
+        control.resume();
+        assert_eq!(begins.recv().unwrap(), 4);
+        // It is not to wait for the first to end.
+        assert_eq!(begins.recv_timeout(Duration::from_secs(20)), Ok(2));
+        drop(open);
+        drop(output);
+    }
+}

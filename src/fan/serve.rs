@@ -169,7 +169,12 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         if batch.is_some() {
             self.intake.lock().lanes[lane].backlog = held.waiting.ready();
         }
-        let summons = self.summon_for_keys(held, lane, given);
+        // What is left is due at its own time, and not when this batch has ended.
+        let summons = if batch.is_some() && held.waiting.ready() > 0 {
+            self.summon_for_more(held, lane)
+        } else {
+            self.summon_for_keys(held, lane, given)
+        };
         drop(guard);
         self.follow(lane, summons);
         true
@@ -177,9 +182,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Several keys that are given on at once may be more than their thread can serve, and nobody was told of them yet.
     fn summon_for_keys(&self, held: &mut HeldOf<T, W>, lane: usize, given: usize) -> Summons {
-        if given < 2 || held.waiting.ready() == 0 {
-            return Summons::None;
-        }
+        if given < 2 || held.waiting.ready() == 0 { Summons::None } else { self.summon_for_more(held, lane) }
+    }
+
+    fn summon_for_more(&self, held: &mut HeldOf<T, W>, lane: usize) -> Summons {
         let mut intake = self.intake.lock();
         if self.may_take(held, &mut intake, lane) {
             self.summon(&mut intake, lane, true)
