@@ -1,11 +1,15 @@
 //! The alarm: it looks after what was put off, and after what threads are stuck with.
 
-use super::core::{Core, Intake};
+use super::core::{Core, HeldOf, Intake};
+use super::landing::Done;
 use super::summon::{Summons, due_at};
 use super::work::Work;
+use crate::job::{Call, Job, Verdict};
+use crate::panics;
 use crate::pool::{Alarm, TICK};
 use crate::sync::atomic::Ordering;
 use crate::sync::{MODEL, broken, now};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Looks in a row that find nothing to do before the alarm rests: 10 ms.
@@ -29,21 +33,11 @@ impl<T: Send + 'static, W: Work<T> + 'static> Alarm for Core<'static, T, W> {
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// One look at a lane; returns whether nothing there relies on the next.
     fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
-        let mut rescued = Vec::new();
+        let mut unwanted = VecDeque::new();
         let (summons, quiet) = {
             let mut guard = self.lanes[lane].queue.lock();
             let held = &mut *guard;
-            let mut quiet = true;
-            for slot in held.slots.iter().filter(|_| !broken!("alarm_takes_nothing_back")) {
-                let Some((waiting, finished)) = slot.rescue() else { continue };
-                quiet = false;
-                if !waiting.is_empty() || !finished.done.is_empty() {
-                    self.pace.is_at_least(TICK);
-                }
-                waiting.into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
-                finished.keys.iter().for_each(|key| held.waiting.finish(*key));
-                rescued.push(finished.done);
-            }
+            let mut quiet = broken!("alarm_takes_nothing_back") || self.empty_hands(held, false, &mut unwanted);
             let mut intake = self.intake.lock();
             let accepted = intake.accepted;
             let may = self.may_take(held, &mut intake, lane);
@@ -69,11 +63,59 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             };
             (summons, quiet)
         };
-        for mut done in rescued {
-            self.land(&mut done);
-        }
+        self.drop_elsewhere(lane, unwanted);
         self.follow(lane, summons);
         quiet
+    }
+
+    /// Takes from the hands of a lane what is stuck there, or with `all` everything; returns whether they held nothing. Outcomes
+    /// that are not wanted go to `unwanted`.
+    fn empty_hands(&self, held: &mut HeldOf<T, W>, all: bool, unwanted: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
+        let mut empty = true;
+        for slot in &held.slots {
+            let mut stuck = false;
+            let land = |done: &mut VecDeque<_>| {
+                stuck = true;
+                self.landing.land(done);
+            };
+            let Some((waiting, finished)) = slot.rescue(all, land) else { continue };
+            empty = false;
+            if stuck && !all {
+                self.pace.is_at_least(TICK);
+            }
+            waiting.into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
+            // They have landed, so outcomes of a key stay in order.
+            finished.keys.iter().for_each(|key| held.waiting.finish(*key));
+            unwanted.extend(finished.done);
+        }
+        empty
+    }
+
+    /// There is no thread for the alarm: does what it would do now. Whoever took several items at a time has relied on it; from here
+    /// on nobody does.
+    pub(super) fn go_deaf(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+        for (at, lane) in self.lanes.iter().enumerate() {
+            let mut unwanted = VecDeque::new();
+            self.empty_hands(&mut lane.queue.lock(), true, &mut unwanted);
+            self.drop_elsewhere(at, unwanted);
+        }
+        self.rouse();
+    }
+
+    /// Has the pool drop values of the user's: whatever that does or waits for, the alarm's thread must go on.
+    fn drop_elsewhere(&self, lane: usize, mut unwanted: VecDeque<Done<W::Out, W::Error>>) {
+        if unwanted.is_empty() {
+            return;
+        }
+        let job = Job::new(move |call| {
+            panics::drop_each(unwanted.drain(..));
+            match call {
+                Call::Start => Verdict::Finished,
+                Call::Abandon => Verdict::NotStarted,
+            }
+        });
+        (self.tap)(lane, job);
     }
 
     /// Whether all places of a lane are taken: whoever leaves one looks at the queue.

@@ -86,8 +86,8 @@ pub(super) struct Core<'a, T, W: Work<T>> {
     pub(super) woke: AtomicBool,
     /// The alarm is set. Cleared only under the locks of all queues and of the intake, and looked at under one of them.
     pub(super) armed: AtomicBool,
-    /// There turned out to be no thread for the alarm. Set before every lane is looked at once more, and looked at under the
-    /// intake's lock: whoever still relied on the alarm is seen by that look.
+    /// There turned out to be no thread for the alarm. Set before every lane and every hand is looked at once more, and looked at under
+    /// the intake's lock or the queue's: whoever still relied on the alarm is seen by that look.
     pub(super) deaf: AtomicBool,
     pub(super) began: Instant,
     pub(super) host: Arc<dyn Host>,

@@ -12,8 +12,9 @@
 //!   the credits back. It alone knows the reorder buffer.
 //! * The *alarm*, on the pool's timer, looks after what was put off; see below.
 //!
-//! **Locks**, in this order: the lane's queue, the intake, a hand; the landing's is taken alone. None is held while user code runs
-//! (nor while a value of the user's is dropped), while a job is pushed or while the timer is called.
+//! **Locks**, in this order: the lane's queue, the intake, a hand, the landing's (which is taken alone except by the alarm as it empties
+//! a hand). None is held while user code runs (nor while a value of the user's is dropped), while a job is pushed or while the
+//! timer is called.
 //!
 //! **The invariant.** Whenever nobody holds the intake's lock: *if an item may be started and fewer threads than `limit` have a
 //! place and the service is not paused, then somebody will look*: a job is in the group's queue or about to be put there (`queued`),

@@ -12,7 +12,8 @@ use std::hash::{BuildHasher, Hash, RandomState};
 ///
 /// Handlers then run on the caller's thread, with its thread-locals and below the locks that it holds.
 ///
-/// A task of the pool that the service runs on helps in any case, since its worker may be the only one.
+/// A task of the pool that the service runs on helps in any case, since its worker may be the only one. Handlers that send to their own
+/// service may thus run within each other, as deep as the window is full of such items; a [`limit`](crate::FanOutBuilder::limit) bounds that.
 ///
 /// # Examples
 ///

@@ -108,19 +108,22 @@ impl<T, R, E> Slot<T, R, E> {
         std::mem::take(&mut self.hand.lock().waiting)
     }
 
-    /// The alarm's look: what a thread holds that is still at the item of the look before. `None` if it holds nothing.
-    pub(super) fn rescue(&self) -> Option<Rescued<T, R, E>> {
+    /// The alarm's look: what a thread holds that is still at the item of the look before, or with `all` whatever it holds. `None` if
+    /// it holds nothing. What is done is landed by `land` while the thread can finish nothing more, so that outcomes of one
+    /// thread, and of one key, land in the order in which they came about; what `land` leaves is returned.
+    pub(super) fn rescue(&self, all: bool, land: impl FnOnce(&mut VecDeque<Done<R, E>>)) -> Option<Rescued<T, R, E>> {
         let mut hand = self.hand.lock();
         let hand = &mut *hand;
         if hand.waiting.is_empty() && hand.done.is_empty() {
             return None;
         }
         let stuck = std::mem::replace(&mut hand.seen, hand.turn) == hand.turn;
-        if !stuck {
+        if !stuck && !all {
             return Some((VecDeque::new(), Finished::none()));
         }
         let waiting = std::mem::take(&mut hand.waiting);
-        let (done, keys) = (std::mem::take(&mut hand.done), std::mem::take(&mut hand.finished));
+        let (mut done, keys) = (std::mem::take(&mut hand.done), std::mem::take(&mut hand.finished));
+        land(&mut done);
         Some((waiting, Finished { done, keys }))
     }
 }

@@ -105,9 +105,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 let at = at.map_or_else(|| now() + TICK, |at| self.instant(at));
                 let set = self.clock.as_ref().is_some_and(|clock| clock.timer.set(at, &clock.alarm));
                 if !set {
-                    // There is no thread for the alarm: what it would do is done now.
-                    self.deaf.store(true, Ordering::Relaxed);
-                    self.rouse();
+                    self.go_deaf();
                 }
             }
         }
