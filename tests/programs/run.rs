@@ -6,6 +6,7 @@ use super::world::{Made, World, folded};
 use super::{maps, service};
 use fanpool::{CancelToken, JoinError, OnError, Pool, Workers};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -305,12 +306,18 @@ fn cancel(world: &Arc<World>, node: &Child, pool: usize, after: usize) -> u64 {
 fn fresh(world: &Arc<World>, node: &Child, workers: usize, end: PoolEnd) -> u64 {
     let pool = Pool::builder().workers(Workers::Fixed(workers)).build().unwrap();
     let log = Arc::new(Log::default());
+    let (running, ended) = channel::<()>();
     for at in 0..node.children.len() {
-        let task = owned(world, node, at, &log, (None, None));
-        if let Err(refused) = pool.spawn(move || drop(task())) {
+        let (task, running) = (owned(world, node, at, &log, (None, None)), running.clone());
+        let task = move || {
+            let _running = running;
+            drop(task());
+        };
+        if let Err(refused) = pool.spawn(task) {
             world.fault(node, refused);
         }
     }
+    drop(running);
     let receipt = match end {
         PoolEnd::Drop => {
             drop(pool);
@@ -320,6 +327,8 @@ fn fresh(world: &Arc<World>, node: &Child, workers: usize, end: PoolEnd) -> u64 
         PoolEnd::Now => Some(pool.shutdown_now()),
         PoolEnd::TimeoutZero => Some(pool.shutdown_timeout(Duration::ZERO)),
     };
+    // Nothing is left running, whatever the time was.
+    let _ = ended.recv();
     let (begun, tasks) = (log.order.lock().unwrap().len(), node.children.len());
     let Some(receipt) = receipt else {
         world.check(node, begun == tasks, || format!("{begun} of {tasks} ran"));
