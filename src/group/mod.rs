@@ -93,7 +93,7 @@ pub(crate) trait Host: Send + Sync {
     fn register(&self, group: &Arc<TaskGroup>);
     /// A group will have no more tasks; takes its ticket back.
     fn withdraw(&self, group: &Arc<TaskGroup>);
-    /// The calling thread begins to run tasks of this host while it waits for a handle or a half.
+    /// The calling thread begins to run tasks of this host while it waits for a scope, a handle or a half.
     fn inside(&self);
     /// The calling thread has returned from them.
     fn outside(&self);

@@ -56,13 +56,24 @@ impl TaskGroup {
             drop(inbox);
 
             let mut tally = Tally::default();
+            let mut inside = false;
             let mut inbox = loop {
                 let next = if self.is_limited() { self.take() } else { self.take_newest() };
                 match next {
-                    Ok(job) => self.run(job, &mut tally),
+                    Ok(job) => {
+                        // A worker may hold the handle of any of them, and wait for this thread.
+                        if !inside {
+                            self.host.inside();
+                        }
+                        inside = true;
+                        self.run(job, &mut tally);
+                    }
                     Err(inbox) => break inbox,
                 }
             };
+            if inside {
+                self.host.outside();
+            }
             let quiet = self.vacate(&mut inbox, &tally, false);
             debug_assert!(!quiet, "nobody waits for a detached group as a whole");
             if inbox.pending == 0 {
@@ -130,7 +141,7 @@ impl TaskGroup {
 
     /// With the strand's place in hand, runs what is queued up to the task, and gives the place back.
     fn run_up_to(self: &Arc<Self>, task: &(impl Awaited + ?Sized)) {
-        self.enter_host();
+        self.host.inside();
         let mut tally = Tally::default();
         let mut inbox = loop {
             if task.progress() != Progress::Queued {
@@ -147,7 +158,7 @@ impl TaskGroup {
                 }
             }
         };
-        self.leave_host();
+        self.host.outside();
         let quiet = self.vacate(&mut inbox, &tally, false);
         // More may be queued behind the task.
         let post = inbox.pending > 0 && !broken!("strand_joiner_posts_none") && self.take_post(&mut inbox);
@@ -179,13 +190,13 @@ impl TaskGroup {
             let last = inbox.arrived.back().is_some_and(|job| job.tag() == task.tag());
             if last { inbox.arrived.pop_back() } else { None }
         };
-        self.enter_host();
+        self.host.inside();
         let mut tally = Tally::default();
         match taken {
             Some(job) => self.run(job, &mut tally),
             None => self.run_claimed(task),
         }
-        self.leave_host();
+        self.host.outside();
         tally.settled += self.sweep_husks();
         let mut inbox = self.inbox.lock();
         let (mut quiet, mut post) = (false, false);
@@ -325,17 +336,5 @@ impl TaskGroup {
         }
         drop(inbox);
         self.quiet_if(quiet);
-    }
-
-    fn enter_host(&self) {
-        if self.options.detached {
-            self.host.inside();
-        }
-    }
-
-    fn leave_host(&self) {
-        if self.options.detached {
-            self.host.outside();
-        }
     }
 }

@@ -32,7 +32,8 @@ pub(super) struct Shared {
     /// Notified, with the roster's lock, when a worker leaves.
     pub(super) left: Condvar,
     totals: Totals,
-    /// Threads that may not be workers but run tasks on which workers wait, because they wait for a handle or a half.
+    /// Threads that are no workers but run tasks on which workers may wait, because they wait for a scope, a handle or a
+    /// half.
     inside: Mutex<Vec<thread::ThreadId>>,
     /// Every group of this pool that may still exist.
     groups: Mutex<Vec<Weak<TaskGroup>>>,
@@ -183,10 +184,15 @@ impl Host for Shared {
     }
 
     fn inside(&self) {
-        self.inside.lock().push(thread::id());
+        if Host::worker(self).is_none() {
+            self.inside.lock().push(thread::id());
+        }
     }
 
     fn outside(&self) {
+        if Host::worker(self).is_some() {
+            return;
+        }
         let me = thread::id();
         let mut inside = self.inside.lock();
         if let Some(at) = inside.iter().rposition(|other| *other == me) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 mod attacked;
+mod attacked_core;
 mod attacked_fan;
 mod building;
 mod callbacks;
