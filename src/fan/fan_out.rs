@@ -62,7 +62,7 @@ impl FanOut {
     }
 
     /// A service whose handler also gets a state that `init` made: one for each thread that works at the same time, reused; where each
-    /// worker has a queue of its own ([`Route`]), one for each worker.
+    /// worker has a queue of its own ([`Route`](crate::Route)), one for each worker.
     ///
     /// A state that a panic of the handler has passed is dropped. A panic of `init` fails the item for which the state was to be made.
     ///
