@@ -169,25 +169,8 @@ impl<T: Send, F: FnOnce() -> T + Send> Joinable<T> for Task<T, F> {
     }
 }
 
-/// The task's place in the queue. Dropped without a call, it still reports the task as not started.
-struct Entry<T: Send, F: FnOnce() -> T + Send>(Arc<Task<T, F>>);
-
-impl<T: Send, F: FnOnce() -> T + Send> Drop for Entry<T, F> {
-    fn drop(&mut self) {
-        // After a call this finds nothing to abandon.
-        if !broken!("entry_dropped_in_silence") {
-            self.0.call(Call::Abandon);
-        }
-    }
-}
-
-impl<T: Send, F: FnOnce() -> T + Send> Entry<T, F> {
-    fn call(&self, call: Call) -> Verdict {
-        self.0.call(call)
-    }
-}
-
-/// Makes a task: the job to queue, and the handle to its result.
+/// Makes a task: the job to queue, and the handle to its result. The job is to be called: dropped, it would leave the handle
+/// waiting.
 pub(crate) fn task<'a, T, F>(group: &Arc<TaskGroup>, closure: F) -> (Job<'a>, ScopedHandle<'a, T>)
 where
     T: Send + 'a,
@@ -196,8 +179,8 @@ where
     let state = Mutex::new(State::Queued(closure));
     let tag = group.next_tag();
     let task = Arc::new(Task { state, ended: Condvar::new(), group: group.clone(), tag });
-    let entry = Entry(task.clone());
-    (Job::new(move |call| entry.call(call)).tagged(tag), ScopedHandle { task: Ok(task) })
+    let queued = task.clone();
+    (Job::new(move |call| queued.call(call)).tagged(tag), ScopedHandle { task: Ok(task) })
 }
 
 /// A handle to a task of a [`Pool`](crate::Pool); see [`ScopedHandle`] for what it can do.

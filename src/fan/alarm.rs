@@ -78,8 +78,11 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 stuck = true;
                 self.landing.land(done);
             };
-            let Some((waiting, finished)) = slot.rescue(all, land) else { continue };
+            let Some((waiting, mut finished)) = slot.rescue(all, land) else { continue };
             empty = false;
+            if broken!("rescued_land_late") {
+                self.landing.land(&mut finished.done);
+            }
             if stuck && !all {
                 self.pace.is_at_least(TICK);
             }
@@ -97,7 +100,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         self.deaf.store(true, Ordering::Relaxed);
         for (at, lane) in self.lanes.iter().enumerate() {
             let mut unwanted = VecDeque::new();
-            self.empty_hands(&mut lane.queue.lock(), true, &mut unwanted);
+            if !broken!("deaf_keeps_hands") {
+                self.empty_hands(&mut lane.queue.lock(), true, &mut unwanted);
+            }
             self.drop_elsewhere(at, unwanted);
         }
         self.rouse();
@@ -105,7 +110,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Has the pool drop values of the user's: whatever that does or waits for, the alarm's thread must go on.
     fn drop_elsewhere(&self, lane: usize, mut unwanted: VecDeque<Done<W::Out, W::Error>>) {
-        if unwanted.is_empty() {
+        if unwanted.is_empty() || broken!("alarm_drops_itself") {
             return;
         }
         let job = Job::new(move |call| {
@@ -187,6 +192,8 @@ mod tests {
         assert!((0..LINGER).all(|_| core.due().is_some()));
         core.intake.lock().limit = 2;
         assert!(core.due().is_some());
+        // Neither does it rest over an item that came after it had looked.
+        assert!((0..2 * LINGER).all(|_| !core.rest()));
         core.intake.lock().limit = 1;
         assert_eq!(looks(&core), Some(LINGER));
         drop(open);

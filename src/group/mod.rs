@@ -305,7 +305,8 @@ impl TaskGroup {
         self.post_if(post);
     }
 
-    /// Drops every queued job, without running it.
+    /// Drops every queued job, without running it. For the pool's end: no scope is left then, so nobody waits for the group as a
+    /// whole, and each job tells those who wait for itself.
     pub(crate) fn discard_queued(self: &Arc<Self>) {
         let mut jobs = {
             let mut outbox = self.outbox.lock();
@@ -330,9 +331,6 @@ impl TaskGroup {
         }
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
-        if !broken!("discarding_wakes_nobody") {
-            self.notify(&inbox);
-        }
         drop(inbox);
         self.quiet_if(quiet);
     }

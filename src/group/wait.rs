@@ -250,6 +250,7 @@ impl TaskGroup {
     ///
     /// The claim and its mark are one critical section. Whoever meets the job later finds it claimed, and so takes the
     /// mark away after it was made; and nobody takes a job for a husk that is not one.
+    /// The caller wakes those who wait for the group.
     fn run_claimed(self: &Arc<Self>, task: &(impl Awaited + ?Sized)) {
         {
             let mut inbox = self.inbox.lock();
@@ -267,9 +268,6 @@ impl TaskGroup {
         tally.add(task.run_claimed());
         let mut inbox = self.inbox.lock();
         let quiet = self.settle(&mut inbox, &tally);
-        if !broken!("claimed_end_wakes_nobody") {
-            self.notify(&inbox);
-        }
         drop(inbox);
         self.quiet_if(quiet);
     }

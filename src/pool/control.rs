@@ -22,7 +22,7 @@ impl Pool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pause(&self) {
-        self.shared.gate.pause();
+        self.shared.gate.set(true);
     }
 
     /// Ends a [`pause`](Pool::pause). Without one it does nothing.
@@ -33,7 +33,7 @@ impl Pool {
     /// fanpool::Pool::new().resume();
     /// ```
     pub fn resume(&self) {
-        self.shared.gate.resume();
+        self.shared.gate.set(false);
     }
 
     /// Changes the number of workers while tasks run; none is lost.

@@ -3,49 +3,26 @@
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, broken};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Position {
-    Open,
-    Paused,
-    /// Open for good: the pool is being shut down.
-    Ended,
-}
-
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// Mirrors `Position::Paused` for a look between two tasks; written under the lock.
+    /// Mirrors what is under the lock for a look between two tasks; written under the lock.
     paused: AtomicBool,
-    position: Mutex<Position>,
+    is_paused: Mutex<bool>,
     moved: Condvar,
 }
 
 impl Gate {
     pub(super) fn new() -> Gate {
-        Gate { paused: AtomicBool::new(false), position: Mutex::new(Position::Open), moved: Condvar::new() }
+        Gate { paused: AtomicBool::new(false), is_paused: Mutex::new(false), moved: Condvar::new() }
     }
 
-    fn set(&self, to: Position) {
-        let mut position = self.position.lock();
-        // A pause that comes after the end changes nothing: workers that are to leave must not wait.
-        if *position != Position::Ended || broken!("pause_after_the_end") {
-            *position = to;
-            self.paused.store(to == Position::Paused, Ordering::Release);
-        }
+    pub(super) fn set(&self, paused: bool) {
+        let mut is_paused = self.is_paused.lock();
+        *is_paused = paused;
+        self.paused.store(paused, Ordering::Release);
         if !broken!("resume_wakes_nobody") {
             self.moved.notify_all();
         }
-    }
-
-    pub(super) fn pause(&self) {
-        self.set(Position::Paused);
-    }
-
-    pub(super) fn resume(&self) {
-        self.set(Position::Open);
-    }
-
-    pub(super) fn end(&self) {
-        self.set(Position::Ended);
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -55,9 +32,9 @@ impl Gate {
     /// Blocks while the pool is paused.
     pub(super) fn pass(&self) {
         if self.is_paused() {
-            let mut position = self.position.lock();
-            while *position == Position::Paused {
-                self.moved.wait(&mut position);
+            let mut is_paused = self.is_paused.lock();
+            while *is_paused {
+                self.moved.wait(&mut is_paused);
             }
         }
     }

@@ -156,9 +156,7 @@ impl Shared {
     pub(super) fn leave_roster(&self, station: &Station) {
         let mut roster = self.roster.lock();
         roster.alive -= 1;
-        if !broken!("leaver_still_counted") {
-            self.publish(&roster);
-        }
+        self.publish(&roster);
         station.left.store(true, Ordering::Relaxed);
         let last = roster.alive == 0 && roster.ending;
         if !broken!("leaver_wakes_nobody") {

@@ -2,8 +2,8 @@
 //!
 //! 1. The pool is closed: nothing more is accepted. Only the owner of the [`Pool`] gets here, so nobody can be in the
 //!    middle of a scope or hold a reference through which to submit; what runs may still make its own groups busy.
-//! 2. The gate opens for good, the roster is sealed, and `ENDING` is set. Whoever settles the last pending task, or this
-//!    thread if none is pending, retires all workers.
+//! 2. The gate opens for good, since nobody is left who could pause the pool; the roster is sealed, and `ENDING` is set.
+//!    Whoever settles the last pending task, or this thread if none is pending, retires all workers.
 //! 3. This thread waits until they have left, joins them, and writes the receipt.
 //!
 //! A thread that itself runs a task of the pool cannot wait for it. There the end is handed over: step 2 is done, the
@@ -178,7 +178,7 @@ impl Pool {
         if matches!(how, How::Now) || shared.is_forked() {
             self.discard_all();
         }
-        shared.gate.end();
+        shared.gate.set(false);
         shared.seal();
         if shared.live.end() {
             shared.retire_all();

@@ -363,3 +363,26 @@ fn the_gate_of_a_running_item_is_not_waited_for_by_commands() {
         assert_settled(control.wait().unwrap());
     });
 }
+
+#[test]
+fn a_limit_that_grows_lets_what_waits_begin() {
+    within(|| {
+        let (begun, begins) = mpsc::channel();
+        let (gate, opened) = mpsc::channel::<()>();
+        let opened = std::sync::Mutex::new(opened);
+        let handler = move |n: u64| {
+            begun.send(n).unwrap();
+            if n == 0 {
+                let _ = opened.lock().unwrap().recv();
+            }
+            Ok::<_, ()>(n)
+        };
+        let (input, output) = FanOut::builder(handler).pool(Arc::new(pool(2))).limit(1).start().unwrap();
+        (0..2).for_each(|n| _ = input.send(n).unwrap());
+        assert_eq!(begins.recv().unwrap(), 0);
+        input.control().resize(2).unwrap();
+        assert_eq!(begins.recv().unwrap(), 1);
+        drop((gate, input));
+        assert_eq!(output.count(), 2);
+    });
+}

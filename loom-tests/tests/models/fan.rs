@@ -149,6 +149,35 @@ fn the_owner_of_a_scope_waits_for_the_last_item() {
 }
 
 #[test]
+fn the_owner_of_a_scope_waits_for_what_the_worker_runs() {
+    // One of the two has item 0 and waits for the other to run item 1; either may end last.
+    model(2, || {
+        let pool = pool(1);
+        pool.scope(|s| {
+            let (input, output) = s.fan_out(waits_for(1)).limit(2).start().unwrap();
+            input.send(0).unwrap();
+            input.send(1).unwrap();
+            let control = input.control();
+            drop(input);
+            assert_eq!(control.wait().unwrap().finished, 2);
+            drop(output);
+        });
+    });
+}
+
+#[test]
+fn wait_against_the_last_input_dropped() {
+    model(3, || {
+        let (input, output) = FanOut::builder(same).pool(shared_pool(1)).start().unwrap();
+        let control = input.control();
+        let waiter = loom::thread::spawn(move || control.wait().unwrap().accepted);
+        drop(input);
+        assert_eq!(waiter.join().unwrap(), 0);
+        drop(output);
+    });
+}
+
+#[test]
 fn a_strand_handed_over_against_a_push() {
     // Both items are of one key, so they touch the value one after the other, whichever threads run them.
     model(2, || {
