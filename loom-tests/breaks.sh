@@ -88,7 +88,7 @@ out_of_turn_posts_none     attacked_core::what_comes_while_a_joiner_has_the_last
 exit_posts_none            attacked_core::items_wait_for_no_caller_who_had_the_only_place_and_consumes
 limit_rouses_nobody        fan_control::a_limit_that_grows_lets_what_waits_begin
 alarm_drops_itself         attacked_fan::outcomes_that_nobody_wants_are_not_dropped_by_the_timer
-leaver_drops_its_tickets   groups::broadcast_runs_once_on_every_worker_also_while_others_resize
+leaver_drops_its_tickets   groups::a_worker_told_to_leave_first_runs_what_was_put_on_its_channel_again
 last_keeps_the_tickets     values::d3_the_threads_that_a_shutdown_left_end_with_their_tasks
 settle_one_wakes_nobody    map_values::b2_states_functions_and_sources_whose_drop_panics_leave_the_pool_whole
 map_close_unmarked         map_ends::b2_items_and_results_whose_drop_panics_are_dropped_once

@@ -144,14 +144,12 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             !waits || intake.paused
         } else {
             let holds = held.iter().any(|held| held.slots.iter().any(|slot| !slot.is_empty()));
-            let waits = held
-                .iter_mut()
-                .enumerate()
-                .any(|(lane, held)| self.may_take(held, &mut intake, lane) && !self.is_served(&intake, lane));
+            let waits = !broken!("alarm_rests_unseen")
+                && (held.iter_mut().enumerate())
+                    .any(|(lane, held)| self.may_take(held, &mut intake, lane) && !self.is_served(&intake, lane));
             if holds || waits {
                 intake.quiet = 0;
             }
-            let waits = waits && !broken!("alarm_rests_unseen");
             !holds && !waits && (intake.quiet > LINGER || intake.paused)
         };
         if rest {

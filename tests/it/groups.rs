@@ -4,6 +4,7 @@ use super::{pool, within};
 use fanpool::{CancelToken, JoinError, Pool, Priority, RefusedReason, Workers};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_strand_keeps_its_order_on_several_workers() {
@@ -161,6 +162,37 @@ fn broadcast_runs_once_on_every_worker_also_while_others_resize() {
             assert!(ran.iter().copied().eq(0..ran.len()));
         }
         resizes.join().unwrap();
+    });
+}
+
+#[test]
+fn a_worker_told_to_leave_first_runs_what_was_put_on_its_channel_again() {
+    within(|| {
+        let pool = pool(2);
+        let (begun, begins) = mpsc::channel();
+        let gate = Barrier::new(2);
+        std::thread::scope(|threads| {
+            // The second worker is held in the first of three, the second outlasts its slice, so it gives the third up.
+            for nth in 0..3 {
+                let (pool, gate, begun) = (&pool, &gate, begun.clone());
+                threads.spawn(move || {
+                    let ran = pool.broadcast(|worker| match (nth, worker) {
+                        (_, 0) => begun.send(()).unwrap(),
+                        (0, _) => drop(gate.wait()),
+                        (1, _) => {
+                            let began = Instant::now();
+                            while began.elapsed() < Duration::from_millis(5) {}
+                        }
+                        _ => (),
+                    });
+                    assert_eq!(ran.unwrap().len(), 2);
+                });
+                // The next one, and the resize, wait for the roster, so they come behind it on both channels.
+                begins.recv().unwrap();
+            }
+            pool.resize(1).unwrap();
+            gate.wait();
+        });
     });
 }
 
