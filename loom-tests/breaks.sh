@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds each planted break and requires a model to fail: the one named beside it.
+# Plants each break and requires the model or the test named beside it to fail.
 #
 # A break is a step (`broken!` in the sources) that drops a re-check, skips a wake-up, weakens an ordering or forgets a count
-# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. Some minutes.
+# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. Ten minutes.
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -51,7 +51,6 @@ close_wakes_no_sender      fan::a_consumer_dropped_against_a_worker_and_a_sender
 alarm_rests_armed          fan_alarm::what_is_put_off_against_the_alarm_resting
 alarm_summons_nobody       fan_alarm::what_is_put_off_against_the_alarm_resting
 alarm_takes_nothing_back   fan_alarm::what_a_thread_is_stuck_with_is_taken_away
-deaf_keeps_hands           fan_alarm::no_thread_for_the_alarm_found_out_while_items_are_taken
 rescued_land_late          fan_alarm::the_alarm_takes_outcomes_away_while_their_thread_goes_on
 taken_ticket_stays_posted  helpers::a_strand_hands_over
 end_nudges_nobody          helpers::a_joiner_in_a_strand_goes_on_while_its_helper_does
@@ -99,6 +98,7 @@ leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_
 
 # Likewise, by the tests beside the code.
 units="
+deaf_keeps_hands           fan::alarm::tests::without_an_alarm_nothing_stays_in_the_hand_of_a_busy_thread
 alarm_rests_unseen         fan::alarm::tests::the_alarm_rests_while_a_handler_runs
 leftovers_forgotten        fan::batch::tests::what_the_first_batch_after_a_pause_leaves_is_due_in_time
 "

@@ -163,7 +163,8 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 #[cfg(all(test, not(fanpool_loom)))]
 mod tests {
     use super::*;
-    use crate::fan::FanOut;
+    use crate::fan::service::Service;
+    use crate::fan::{FanOut, Wait};
     use std::sync::mpsc;
 
     #[test]
@@ -177,10 +178,10 @@ mod tests {
             Ok::<_, ()>(n)
         };
         let (core, output) = FanOut::builder(work).workers(1).limit(1).launch().unwrap();
-        core.accept(0, crate::fan::Wait::Not).unwrap();
+        core.accept(0, Wait::Not).unwrap();
         begins.recv().unwrap();
         // It waits for the only place.
-        core.accept(1, crate::fan::Wait::Not).unwrap();
+        core.accept(1, Wait::Not).unwrap();
         core.armed.store(true, Ordering::Relaxed);
         let looks = |core: &Core<'static, _, _>| (0..10 * LINGER).position(|_| core.due().is_none());
         assert_eq!(looks(&core), Some(LINGER));
@@ -196,5 +197,33 @@ mod tests {
         assert_eq!(looks(&core), Some(LINGER));
         drop(open);
         drop(output);
+    }
+
+    #[test]
+    fn without_an_alarm_nothing_stays_in_the_hand_of_a_busy_thread() {
+        let (begun, begins) = mpsc::channel();
+        let (open, gate) = mpsc::channel();
+        let gate = std::sync::Mutex::new(gate);
+        // Item 0 waits for item 1, which the same thread has taken with it.
+        let work = move |n: u64| {
+            if n == 0 {
+                begun.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+            } else {
+                open.send(()).unwrap();
+            }
+            Ok::<_, ()>(n)
+        };
+        let (core, output) = FanOut::builder(work).workers(2).launch().unwrap();
+        core.pause();
+        (0..2).for_each(|n| _ = core.accept(n, Wait::Not).unwrap());
+        // As if the alarm were set; nobody rings it.
+        core.armed.store(true, Ordering::Relaxed);
+        core.pace.believe_cheap();
+        core.resume();
+        begins.recv().unwrap();
+        core.go_deaf();
+        core.close(crate::SendReason::Closed);
+        assert_eq!(output.count(), 2);
     }
 }

@@ -34,8 +34,8 @@ fn two_producers_against_the_last_credit() {
         let (input, mut output) = FanOut::builder(same).pool(shared_pool(1)).window(1).start().unwrap();
         let other = input.clone();
         let producers = [
-            loom::thread::spawn(move || drop(input.send(1).unwrap())),
-            loom::thread::spawn(move || drop(other.send(2).unwrap())),
+            loom::thread::spawn(move || _ = input.send(1).unwrap()),
+            loom::thread::spawn(move || _ = other.send(2).unwrap()),
         ];
         assert_eq!(output.by_ref().map(|outcome| outcome.result.unwrap()).sum::<u64>(), 3);
         producers.into_iter().for_each(|producer| producer.join().unwrap());
@@ -126,7 +126,7 @@ fn a_parked_sender_is_called_when_a_pause_ends() {
         let control = input.control();
         control.pause();
         let collector = loom::thread::spawn(move || output.count());
-        pool.spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap()))).unwrap();
+        pool.spawn(move || (0..2).for_each(|n| _ = input.send(n).unwrap())).unwrap();
         control.resume();
         assert_eq!(collector.join().unwrap(), 2);
     });
@@ -302,7 +302,7 @@ fn a_sender_that_helps_where_nobody_else_can() {
         let pool = shared_pool(1);
         let (input, output) = FanOut::builder(same).pool(pool.clone()).window(1).start().unwrap();
         let collector = loom::thread::spawn(move || output.count());
-        pool.spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap()))).unwrap();
+        pool.spawn(move || (0..2).for_each(|n| _ = input.send(n).unwrap())).unwrap();
         assert_eq!(collector.join().unwrap(), 2);
     });
 }
@@ -323,7 +323,7 @@ fn push_against_a_thread_that_leaves_the_only_place() {
     // With one place a push summons nobody while it is taken: whoever has it must look again, or summon the next.
     model(2, || {
         let (input, output) = FanOut::builder(same).pool(shared_pool(1)).limit(1).start().unwrap();
-        (0..3).for_each(|n| drop(input.send(n).unwrap()));
+        (0..3).for_each(|n| _ = input.send(n).unwrap());
         drop(input);
         assert_eq!(output.count(), 3);
     });
@@ -353,7 +353,7 @@ fn helping_both_ends_with_a_window_of_one() {
     model(2, || {
         let (input, mut output) =
             FanOut::builder(same).pool(shared_pool(1)).window(1).help(Help::Both).start().unwrap();
-        let producer = loom::thread::spawn(move || (0..2).for_each(|n| drop(input.send(n).unwrap())));
+        let producer = loom::thread::spawn(move || (0..2).for_each(|n| _ = input.send(n).unwrap()));
         assert_eq!(output.by_ref().count(), 2);
         producer.join().unwrap();
     });
