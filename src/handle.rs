@@ -285,7 +285,8 @@ impl<T> ScopedHandle<'_, T> {
     }
 
     /// As [`try_join`](ScopedHandle::try_join), after waiting for at most `timeout`. It does not run the task, which
-    /// might take longer. A timeout too long for the clock never runs out.
+    /// might take longer, so on the pool's only worker it waits for the whole time. A timeout too long for the clock never
+    /// runs out.
     ///
     /// # Errors
     ///

@@ -329,7 +329,8 @@ impl Pool {
 
     /// Calls `task` once on every worker, with the worker's index, and returns the results in the workers' order.
     ///
-    /// Blocks until every worker has come to it: one that is stuck, or a paused pool, holds this up.
+    /// Blocks until every worker has come to it: one that is stuck, or a paused pool, holds this up. Tasks of two pools that
+    /// broadcast to each other's wait for ever.
     ///
     /// # Errors
     ///
