@@ -13,9 +13,12 @@ mod map;
 mod object_pool;
 mod panics;
 mod pool;
+mod resilience;
 mod scope;
 mod sync;
 mod try_scope;
+
+pub mod testing;
 
 #[cfg(fanpool_loom)]
 #[doc(hidden)]
@@ -37,5 +40,6 @@ pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,
 };
+pub use resilience::Clock;
 pub use scope::Scope;
 pub use try_scope::{OnError, TryScope};

@@ -155,6 +155,10 @@ pub(crate) mod thread {
         std::thread::current().id()
     }
 
+    pub(crate) fn sleep(time: std::time::Duration) {
+        std::thread::sleep(time);
+    }
+
     /// Whether this thread unwinds.
     pub(crate) fn panicking() -> bool {
         std::thread::panicking()

@@ -52,12 +52,13 @@ fn unsafe_stands_in_three_places() {
 
 #[test]
 fn layers_know_only_those_below() {
-    // Lowest first. `error` and `cancel` know only `sync` and `panics`; `object_pool` knows only those and `error`.
+    // Lowest first. `error` and `cancel` know only `sync` and `panics`; `resilience` and `object_pool` know only those and `error`.
     let layers = [
         "sync",
         "panics",
         "error",
         "cancel",
+        "resilience",
         "object_pool",
         "job",
         "group",
