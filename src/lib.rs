@@ -26,8 +26,8 @@ pub mod model;
 
 pub use cancel::CancelToken;
 pub use error::{
-    BuildError, Failures, GetError, JoinError, RecvError, Refused, RefusedReason, ResizeError, SendError, SendReason,
-    TaskError, TaskPanicked, WouldDeadlock,
+    BuildError, Errors, GetError, JoinError, OnError, RecvError, Refused, RefusedReason, Rejection, ResizeError,
+    SendError, SendReason, TaskError, TaskPanicked, WouldDeadlock,
 };
 pub use fan::{
     After, Alone, Branch, Collector, Control, FanIn, FanInBy, FanOut, FanOutBuilder, Feeder, Help, Input, Outcome,
@@ -42,4 +42,4 @@ pub use pool::{
 };
 pub use resilience::Clock;
 pub use scope::Scope;
-pub use try_scope::{OnError, TryScope};
+pub use try_scope::TryScope;

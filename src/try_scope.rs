@@ -1,6 +1,6 @@
 //! A scope of tasks that may fail.
 
-use crate::error::{Failures, TaskPanicked};
+use crate::error::{Errors, KEPT, OnError, Tally, TaskError, TaskPanicked};
 use crate::job::{Call, Job, Verdict};
 use crate::panics;
 use crate::scope::Scope;
@@ -8,43 +8,17 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
 use std::fmt;
 
-/// What the first failure of a run does to the rest. A panic is a failure too.
-///
-/// # Examples
-///
-/// ```
-/// use fanpool::{OnError, Pool};
-///
-/// let pool = Pool::new();
-/// let run = |on_error| {
-///     pool.try_scope(on_error, |s| {
-///         for i in 0..100 {
-///             s.spawn(move || if i % 2 == 0 { Ok(()) } else { Err(i) });
-///         }
-///     })
-///     .unwrap_err()
-/// };
-/// assert_eq!(run(OnError::CollectAll).errors.len(), 50);
-/// assert!(run(OnError::FailFast).errors.len() <= 50);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OnError {
-    /// Tasks that have not started are dropped; those that run are waited for.
-    FailFast,
-    /// All tasks run.
-    CollectAll,
-}
-
 struct Progress<E> {
     spawned: usize,
-    failures: Failures<E>,
+    tally: Tally,
+    errors: Errors<E>,
 }
 
 struct State<E> {
     on_error: OnError,
-    /// Set with the first failure. Only ever a reason not to start a task, so a late look is harmless.
     failed: AtomicBool,
+    /// Nothing more is started. Set once, and only ever a reason not to start a task, so a late look is harmless.
+    over: AtomicBool,
     progress: Mutex<Progress<E>>,
 }
 
@@ -56,7 +30,7 @@ struct State<E> {
 /// ```
 /// use fanpool::{OnError, Pool};
 ///
-/// let failures = Pool::new()
+/// let errors = Pool::new()
 ///     .try_scope(OnError::CollectAll, |s| {
 ///         let inner = s.clone();
 ///         s.spawn(move || {
@@ -65,7 +39,7 @@ struct State<E> {
 ///         });
 ///     })
 ///     .unwrap_err();
-/// assert_eq!(failures.errors, [(1, "from the inner task")]);
+/// assert_eq!(errors.into_failed(), [(1, "from the inner task")]);
 /// ```
 pub struct TryScope<'scope, 'env: 'scope, E> {
     scope: &'scope Scope<'scope, 'env>,
@@ -122,22 +96,18 @@ impl<'scope, E: Send + 'scope> TryScope<'scope, '_, E> {
 
 impl<E> State<E> {
     fn call(&self, index: usize, task: impl FnOnce() -> Result<(), E>, call: Call) -> Verdict {
-        let skip = self.on_error == OnError::FailFast && self.failed.load(Ordering::Relaxed);
-        if skip || call == Call::Abandon {
-            let dropped = panics::drop_quietly(task);
-            let mut progress = self.progress.lock();
-            progress.failures.cancelled += usize::from(dropped.is_ok());
-            drop(progress);
-            return match dropped {
-                Ok(()) => Verdict::NotStarted,
+        if call == Call::Abandon || self.over.load(Ordering::Relaxed) {
+            return match panics::drop_quietly(task) {
+                Ok(()) => {
+                    self.progress.lock().errors.cancel(1);
+                    Verdict::NotStarted
+                }
                 Err(payload) => self.panicked(index, payload),
             };
         }
         match panics::catch(task) {
-            Ok(Ok(())) => Verdict::Finished,
-            Ok(Err(error)) => {
-                self.failed.store(true, Ordering::Relaxed);
-                self.progress.lock().failures.errors.push((index, error));
+            Ok(result) => {
+                self.record(index, result.map_err(TaskError::Failed));
                 Verdict::Finished
             }
             Err(payload) => self.panicked(index, payload),
@@ -145,9 +115,30 @@ impl<E> State<E> {
     }
 
     fn panicked(&self, index: usize, payload: panics::Payload) -> Verdict {
-        self.failed.store(true, Ordering::Relaxed);
-        self.progress.lock().failures.panics.push((index, TaskPanicked::new(payload)));
+        self.record(index, Err(TaskError::Panicked(TaskPanicked::new(payload))));
         Verdict::Panicked
+    }
+
+    fn record(&self, index: usize, result: Result<(), TaskError<E>>) {
+        let surplus = {
+            let mut progress = self.progress.lock();
+            let surplus = match result {
+                Ok(()) => {
+                    progress.tally.succeeded += 1;
+                    Vec::new()
+                }
+                Err(error) => {
+                    progress.tally.failed += 1;
+                    self.failed.store(true, Ordering::Relaxed);
+                    progress.errors.push(index, error)
+                }
+            };
+            if self.on_error.is_over(progress.tally) {
+                self.over.store(true, Ordering::Relaxed);
+            }
+            surplus
+        };
+        panics::drop_each(surplus);
     }
 }
 
@@ -156,11 +147,11 @@ pub(crate) struct Run<E>(Arc<State<E>>);
 
 impl<E: Send> Run<E> {
     pub(crate) fn new(on_error: OnError) -> Run<E> {
-        let failures = Failures { errors: Vec::new(), panics: Vec::new(), cancelled: 0 };
         Run(Arc::new(State {
             on_error,
             failed: AtomicBool::new(false),
-            progress: Mutex::new(Progress { spawned: 0, failures }),
+            over: AtomicBool::new(false),
+            progress: Mutex::new(Progress { spawned: 0, tally: Tally::default(), errors: Errors::new(KEPT) }),
         }))
     }
 
@@ -169,24 +160,36 @@ impl<E: Send> Run<E> {
         TryScope { scope, state: self.0.clone() }
     }
 
-    /// What came of it, after the scope has ended: the panic of its body goes on.
-    pub(crate) fn end<R>(self, result: Result<R, panics::Payload>) -> Result<R, Failures<E>> {
-        let empty = Failures { errors: Vec::new(), panics: Vec::new(), cancelled: 0 };
-        let mut failures = std::mem::replace(&mut self.0.progress.lock().failures, empty);
-        let failed = !failures.errors.is_empty() || !failures.panics.is_empty() || failures.cancelled > 0;
+    /// What came of it, after the scope has ended, and whether it has failed. The panic of its body goes on.
+    pub(crate) fn end<R>(self, result: Result<R, panics::Payload>) -> (R, Errors<E>, bool) {
+        let (errors, surplus, tally) = {
+            let mut progress = self.0.progress.lock();
+            let mut errors = std::mem::replace(&mut progress.errors, Errors::new(KEPT));
+            let surplus = errors.sort();
+            (errors, surplus, progress.tally)
+        };
+        panics::drop_each(surplus);
         match result {
-            Ok(value) if !failed => Ok(value),
             Ok(value) => {
-                panics::drop_each([value]);
-                failures.errors.sort_by_key(|(index, _)| *index);
-                failures.panics.sort_by_key(|(index, _)| *index);
-                Err(failures)
+                let lost = self.0.on_error.is_lost(tally, errors.cancelled());
+                (value, errors, lost)
             }
             Err(payload) => {
-                panics::drop_each(failures.errors);
-                panics::drop_each(failures.panics);
+                panics::drop_each(errors);
                 panics::resume(payload)
             }
+        }
+    }
+
+    /// The same as one of two.
+    pub(crate) fn result<R>(self, result: Result<R, panics::Payload>) -> Result<R, Errors<E>> {
+        let (value, errors, lost) = self.end(result);
+        if lost {
+            panics::drop_each([value]);
+            Err(errors)
+        } else {
+            panics::drop_each(errors);
+            Ok(value)
         }
     }
 }

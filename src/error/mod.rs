@@ -1,12 +1,20 @@
 //! Every error of the crate. A refused value always comes back.
 
 mod build;
+mod errors;
 mod get;
+mod on_error;
 mod service;
+mod task;
 
 pub use build::{BuildError, ResizeError};
+pub use errors::Errors;
+pub(crate) use errors::KEPT;
 pub use get::GetError;
-pub use service::{RecvError, SendError, SendReason, TaskError};
+pub use on_error::OnError;
+pub(crate) use on_error::Tally;
+pub use service::{RecvError, SendError, SendReason};
+pub use task::{Rejection, TaskError};
 
 use crate::panics::{self, Payload};
 use crate::sync::Mutex;
@@ -261,41 +269,3 @@ impl<F> fmt::Display for Refused<F> {
 }
 
 impl<F> Error for Refused<F> {}
-
-/// What went wrong in a [`try_scope`](crate::Pool::try_scope): every error and every panic, with the number of its
-/// task, counted from 0 in the order of spawning.
-///
-/// # Examples
-///
-/// ```
-/// use fanpool::{OnError, Pool};
-///
-/// let failures = Pool::new()
-///     .try_scope(OnError::CollectAll, |s| {
-///         s.spawn(|| Err("no disk"));
-///         s.spawn(|| Ok(()));
-///         s.spawn(|| panic!("no idea"));
-///     })
-///     .unwrap_err();
-/// assert_eq!(failures.errors, [(0, "no disk")]);
-/// assert_eq!(failures.panics[0].0, 2);
-/// ```
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Failures<E> {
-    /// The errors, by task number.
-    pub errors: Vec<(usize, E)>,
-    /// The panics, by task number. They are not re-thrown.
-    pub panics: Vec<(usize, TaskPanicked)>,
-    /// How many tasks were not started because of the first failure.
-    pub cancelled: usize,
-}
-
-impl<E> fmt::Display for Failures<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (errors, panics) = (self.errors.len(), self.panics.len());
-        write!(f, "{errors} tasks failed, {panics} panicked, {} were not started", self.cancelled)
-    }
-}
-
-impl<E: fmt::Debug> Error for Failures<E> {}

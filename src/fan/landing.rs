@@ -33,7 +33,8 @@ pub(super) struct Done<R, E> {
 
 /// What became of a service's items.
 ///
-/// Whenever no item waits or runs, `accepted` is the sum of `finished`, `failed`, `panicked`, `cancelled` and `discarded`.
+/// Whenever no item waits or runs, `accepted` is the sum of `finished`, `failed`, `panicked`, `expired`, `rejected`, `cancelled` and
+/// `discarded`.
 ///
 /// # Examples
 ///
@@ -61,6 +62,10 @@ pub struct ServiceCounts {
     pub failed: u64,
     /// The handler, or another function of the user's, panicked.
     pub panicked: u64,
+    /// Its deadline passed before it was done.
+    pub expired: u64,
+    /// Not started, because a circuit breaker was open.
+    pub rejected: u64,
     /// Not started, because the service was stopped.
     pub cancelled: u64,
     /// Not started, because its output was dropped.
@@ -76,6 +81,8 @@ impl ServiceCounts {
             Ok(_) => &mut self.finished,
             Err(TaskError::Failed(_) | TaskError::WrongBatch { .. }) => &mut self.failed,
             Err(TaskError::Panicked(_)) => &mut self.panicked,
+            Err(TaskError::Expired) => &mut self.expired,
+            Err(TaskError::Rejected(_)) => &mut self.rejected,
             Err(TaskError::Cancelled) if gone => &mut self.discarded,
             Err(TaskError::Cancelled) => &mut self.cancelled,
         } += 1;

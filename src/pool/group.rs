@@ -2,13 +2,12 @@
 
 use super::{Pool, lanes, spawn_in, submit_in};
 use crate::cancel::CancelToken;
-use crate::error::{BuildError, Failures, Refused};
+use crate::error::{BuildError, Refused};
 use crate::group::{Options, TaskGroup};
 use crate::handle::Handle;
 use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::Arc;
-use crate::try_scope::{OnError, Run, TryScope};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// Which tasks workers turn to first.
@@ -298,7 +297,7 @@ impl Group<'_> {
         self.scope_result(body).unwrap_or_else(|payload| panics::resume(payload))
     }
 
-    fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
+    pub(super) fn scope_result<'env, F, R>(&self, body: F) -> Result<R, panics::Payload>
     where
         F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
     {
@@ -309,40 +308,5 @@ impl Group<'_> {
     /// The group's options, for groups to come, and whom to ask for them.
     pub(crate) fn parts(&self) -> (&Pool, Options) {
         (self.pool, Options { detached: false, ..self.tasks.options().clone() })
-    }
-
-    /// As [`Pool::try_scope`], with the group's options.
-    ///
-    /// # Errors
-    ///
-    /// As [`Pool::try_scope`].
-    ///
-    /// # Panics
-    ///
-    /// As [`Pool::try_scope`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use fanpool::OnError;
-    /// # let pool = fanpool::Pool::new();
-    /// let group = pool.group().limit(1).build()?;
-    /// let failures = group
-    ///     .try_scope(OnError::FailFast, |s| {
-    ///         s.spawn(|| Err("first"));
-    ///         s.spawn(|| Ok(()));
-    ///     })
-    ///     .unwrap_err();
-    /// assert_eq!(failures.cancelled, 1);
-    /// # Ok::<(), fanpool::BuildError>(())
-    /// ```
-    pub fn try_scope<'env, E, F, R>(&self, on_error: OnError, body: F) -> Result<R, Failures<E>>
-    where
-        E: Send + 'env,
-        F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
-    {
-        let run = Run::new(on_error);
-        let result = self.scope_result(|s| body(&run.view(s)));
-        run.end(result)
     }
 }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod control;
+mod fallible;
 mod gate;
 mod group;
 mod join;
@@ -21,7 +22,7 @@ pub(crate) use lanes::{LANES, NORMAL, order as turn_order};
 pub use shutdown::{BusyWorker, Counts, Shutdown};
 pub(crate) use timer::{Alarm, TICK, Timer};
 
-use crate::error::{BuildError, Failures, Refused, RefusedReason, ResizeError};
+use crate::error::{BuildError, Refused, RefusedReason, ResizeError};
 use crate::group::{Options, TaskGroup};
 use crate::handle::{self, Handle};
 use crate::job::Job;
@@ -29,7 +30,6 @@ use crate::join::Forks;
 use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::{Arc, Mutex};
-use crate::try_scope::{OnError, Run, TryScope};
 use builder::Config;
 use shared::Shared;
 use std::fmt;
@@ -294,37 +294,6 @@ impl Pool {
         group.reset();
         self.spares.lock().push(group);
         result
-    }
-
-    /// A scope of tasks that may fail. See [`OnError`] for what a failure does to the others.
-    ///
-    /// # Errors
-    ///
-    /// [`Failures`], if any task failed or panicked. Panics of tasks are in it and are not re-thrown.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of `body`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use fanpool::{OnError, Pool};
-    ///
-    /// let parsed = Pool::new().try_scope(OnError::FailFast, |s| {
-    ///     s.spawn(|| "7".parse::<u8>().map(drop));
-    ///     s.spawn(|| "x".parse::<u8>().map(drop));
-    /// });
-    /// assert_eq!(parsed.unwrap_err().errors[0].0, 1);
-    /// ```
-    pub fn try_scope<'env, E, F, R>(&self, on_error: OnError, body: F) -> Result<R, Failures<E>>
-    where
-        E: Send + 'env,
-        F: for<'scope> FnOnce(&TryScope<'scope, 'env, E>) -> R,
-    {
-        let run = Run::new(on_error);
-        let result = self.scope_result(|s| body(&run.view(s)));
-        run.end(result)
     }
 
     /// Calls `task` once on every worker, with the worker's index, and returns the results in the workers' order.

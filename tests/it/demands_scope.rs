@@ -313,7 +313,8 @@ fn a_running_task_sees_that_another_has_failed_and_ends_with_its_own_error() {
                 })
                 .unwrap_err();
             let errors = if panics { vec![(0, "gave up")] } else { vec![(0, "gave up"), (1, "broken")] };
-            assert_eq!((failures.errors, failures.panics.len(), failures.cancelled), (errors, usize::from(panics), 0));
+            assert_eq!((failures.count(), failures.cancelled()), (2, 0));
+            assert_eq!(failures.into_failed(), errors);
         }
     });
 }

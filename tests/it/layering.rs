@@ -120,7 +120,7 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::BuildError>();
     send_sync::<fanpool::ResizeError>();
     send_sync::<fanpool::Refused<fn()>>();
-    send_sync::<fanpool::Failures<std::io::Error>>();
+    send_sync::<fanpool::Errors<std::io::Error>>();
     send_sync::<fanpool::Shutdown>();
     send_sync::<fanpool::ObjectPool<std::cell::Cell<u8>, std::rc::Rc<u8>>>();
     send_sync::<fanpool::ObjectPoolBuilder<std::cell::Cell<u8>, std::rc::Rc<u8>>>();

@@ -42,6 +42,7 @@ mod map_property;
 mod map_values;
 mod object_pool;
 mod object_pool_attacked;
+mod on_error;
 mod tasks;
 mod values;
 mod waiting;

@@ -305,7 +305,7 @@ fn public_types_that_cross_a_caught_panic() {
         fanpool::Refused<()>,
         fanpool::RefusedReason,
         fanpool::WouldDeadlock,
-        fanpool::Failures<()>,
+        fanpool::Errors<()>,
     ];
     let unsafe_ones: Vec<_> = table.iter().filter(|(_, safe)| !safe).map(|(name, _)| *name).collect();
     // These hold a payload or a closure of the user's, about which nothing is known.
@@ -315,7 +315,7 @@ fn public_types_that_cross_a_caught_panic() {
         "fanpool::JoinError",
         "fanpool::BuildError",
         "fanpool::ResizeError",
-        "fanpool::Failures<()>",
+        "fanpool::Errors<()>",
     ];
     assert_eq!(unsafe_ones, expected);
 }

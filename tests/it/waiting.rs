@@ -54,9 +54,10 @@ fn c2_a_try_scope_tells_every_error_and_panic_by_index() {
                 }
             })
             .unwrap_err();
-        assert!(failures.errors.iter().map(|(index, _)| *index).eq((1..30).step_by(3)));
-        assert!(failures.errors.iter().all(|(index, error)| index == error));
-        assert!(failures.panics.iter().map(|(index, _)| *index).eq((2..30).step_by(3)));
+        assert_eq!((failures.count(), failures.cancelled()), (20, 0));
+        let panics = failures.iter().filter(|(_, error)| error.is_panicked());
+        assert!(panics.map(|(index, _)| *index).eq((2..30).step_by(3)));
+        assert!(failures.into_failed().into_iter().eq((1..30).step_by(3).map(|index| (index, index))));
         let counts = pool.counts();
         assert_eq!((counts.ran, counts.panicked, counts.cancelled), (20, 10, 0));
     });
@@ -79,7 +80,8 @@ fn c2_fail_fast_drops_what_has_not_started() {
                 }
             })
             .unwrap_err();
-        assert_eq!((failures.errors, failures.cancelled), (vec![(1, "first")], 10));
+        assert_eq!((failures.count(), failures.cancelled()), (1, 10));
+        assert_eq!(failures.into_failed(), [(1, "first")]);
         assert_eq!(drops.load(Ordering::SeqCst), 10);
         assert_eq!((pool.counts().ran, pool.counts().cancelled), (2, 10));
         assert_eq!(pool.try_scope(OnError::FailFast, |s| s.spawn(|| Ok::<(), ()>(()))).unwrap(), ());

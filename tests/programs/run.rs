@@ -4,7 +4,7 @@ use super::reference::{End, constant, expected, mix};
 use super::tree::{Child, Kind, Node, PoolEnd, Program};
 use super::world::{Made, World, folded};
 use super::{maps, service};
-use fanpool::{CancelToken, JoinError, OnError, Pool, Workers};
+use fanpool::{CancelToken, JoinError, OnError, Pool, TaskError, Workers};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -216,17 +216,25 @@ fn try_scope(world: &Arc<World>, node: &Child, pool: usize, fast: bool) -> u64 {
     let ran = ran.into_inner();
     match result {
         Ok(()) => world.check(node, bad == 0 && ran == tasks, || format!("all is well, but {bad} fail and {ran} ran")),
-        Err(failures) => {
-            let (errors, panics) = (failures.errors.len(), failures.panics.len());
-            let right = ran + failures.cancelled == tasks
-                && (1..=bad).contains(&(errors + panics))
-                && (fast || errors + panics == bad && failures.cancelled == 0);
-            world.check(node, right, || format!("{ran} of {tasks} ran, {bad} fail, reported: {failures}"));
-            for (at, error) in failures.errors {
-                world.check_end(&node.children[at], &Ok(Err(error)));
-            }
-            for (at, panicked) in failures.panics {
-                world.check_panic(&node.children[at], end(at), &panicked.into_payload());
+        Err(errors) => {
+            let (count, cancelled) = (errors.count(), errors.cancelled());
+            let right = ran + cancelled == tasks
+                && (1..=bad).contains(&count)
+                && errors.iter().count() == count
+                && (fast || count == bad && cancelled == 0);
+            world.check(node, right, || {
+                format!("{ran} of {tasks} ran, {bad} fail, reported: {count}, not started: {cancelled}")
+            });
+            for (at, error) in errors {
+                match error {
+                    TaskError::Failed(error) => world.check_end(&node.children[at], &Ok(Err(error))),
+                    TaskError::Panicked(panicked) => {
+                        world.check_panic(&node.children[at], end(at), &panicked.into_payload());
+                    }
+                    other => {
+                        world.check(node, false, || format!("task {at} was not started: {}", other.is_cancelled()))
+                    }
+                }
             }
         }
     }
