@@ -40,6 +40,6 @@ pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,
 };
-pub use resilience::Clock;
+pub use resilience::{Clock, time_left};
 pub use scope::Scope;
 pub use try_scope::TryScope;

@@ -41,6 +41,16 @@ impl<E> Errors<E> {
         Errors { kept: Vec::new(), bound: bound.max(1), count: 0, cancelled: 0 }
     }
 
+    /// Those of `count` that are kept, in order.
+    pub(crate) fn of(kept: Vec<(usize, TaskError<E>)>, count: usize) -> Errors<E> {
+        Errors { bound: kept.len().max(1), kept, count, cancelled: 0 }
+    }
+
+    /// Takes the last that is kept.
+    pub(crate) fn pop(&mut self) -> Option<(usize, TaskError<E>)> {
+        self.kept.pop()
+    }
+
     /// Adds one; returns what is not kept any more, for the caller to drop where that does no harm.
     pub(crate) fn push(&mut self, number: usize, error: TaskError<E>) -> Vec<(usize, TaskError<E>)> {
         self.count += 1;

@@ -18,6 +18,14 @@ const LINGER: usize = if MODEL { 0 } else { 100 };
 /// The alarm looks for what nobody attends to: items that wait since the look before, and what a thread is stuck with.
 impl<T: Send + 'static, W: Work<T> + 'static> Alarm for Core<'static, T, W> {
     fn due(&self) -> Option<Instant> {
+        let delayed = self.guard.as_ref().and_then(|guard| self.wake_due(guard, false));
+        self.look().into_iter().chain(delayed).min()
+    }
+}
+
+impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
+    /// Looks at everything; returns when to look again.
+    fn look(&self) -> Option<Instant> {
         let mut again = None;
         let mut quiet = true;
         for lane in 0..self.lanes.len() {
@@ -28,9 +36,7 @@ impl<T: Send + 'static, W: Work<T> + 'static> Alarm for Core<'static, T, W> {
         }
         Some(again.unwrap_or_else(|| now() + TICK))
     }
-}
 
-impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// One look at a lane; returns whether nothing there relies on the next.
     fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
         let mut unwanted = VecDeque::new();

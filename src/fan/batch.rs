@@ -19,7 +19,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         slot: &SlotOf<T, W>,
         handler: Handler<'_, T, W>,
         finished: &mut Finished<W::Out, W::Error>,
-        worker: usize,
+        worker: u32,
         last: &mut Instant,
     ) {
         let began = *last;
@@ -47,7 +47,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         };
         for (seq, sent, mark) in heads {
             self.unload(lane, mark);
-            let done = Done { seq, queued: at.saturating_sub(sent), ran, worker, result: answers.next() };
+            let done = Done { seq, queued: at.saturating_sub(sent), ran, worker, attempts: 1, result: answers.next() };
             finished.done.push_back(done);
             if self.settings.keyed {
                 finished.keys.push(mark);

@@ -1,7 +1,9 @@
 //! Options for a service.
 
 use super::choices::Choices;
+use super::policies::Policies;
 use super::settings::{Help, Key, Route};
+use super::work::Work;
 use crate::pool::Priority;
 use std::fmt;
 use std::hash::Hash;
@@ -17,15 +19,16 @@ use std::hash::Hash;
 /// assert!(matches!(refused, BuildError::OutOfRange { option: "window", value: 0, .. }));
 /// ```
 #[must_use = "a builder does nothing until `start`"]
-pub struct FanOutBuilder<'a, T, W, P> {
+pub struct FanOutBuilder<'a, T, W: Work<T>, P> {
     pub(super) work: W,
     pub(super) place: P,
     pub(super) choices: Choices<'a, T>,
+    pub(super) policies: Policies<'a, T, W::Error>,
 }
 
-impl<'a, T, W, P> FanOutBuilder<'a, T, W, P> {
+impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     pub(super) fn new(work: W, place: P) -> Self {
-        FanOutBuilder { work, place, choices: Choices::new() }
+        FanOutBuilder { work, place, choices: Choices::new(), policies: Policies::new() }
     }
 
     /// The service's name: of its threads, in debug output and in receipts.
@@ -230,7 +233,7 @@ impl<'a, T, W, P> FanOutBuilder<'a, T, W, P> {
     }
 }
 
-impl<T, W, P> fmt::Debug for FanOutBuilder<'_, T, W, P> {
+impl<T, W: Work<T>, P> fmt::Debug for FanOutBuilder<'_, T, W, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FanOutBuilder")
             .field("name", &self.choices.name)

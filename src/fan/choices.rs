@@ -5,6 +5,7 @@ use super::control::Control;
 use super::core::{Clock, Core};
 use super::landing::{Done, Landing};
 use super::output::{Home, Output};
+use super::policies::Policies;
 use super::queue::Entry;
 use super::settings::{Class, Help, Mark, Route, Settings, Spread};
 use super::work::{Batching, Work};
@@ -76,6 +77,7 @@ impl<'a, T> Choices<'a, T> {
     pub(super) fn assemble<W>(
         self,
         work: W,
+        policies: Policies<'a, T, W::Error>,
         home: Home,
         lanes: usize,
         host: Arc<dyn Host>,
@@ -104,7 +106,7 @@ impl<'a, T> Choices<'a, T> {
             },
             class: self.class,
         };
-        let core = Core::new(work, settings, landing.clone(), host, tap, clock);
+        let core = Core::new(work, policies.guard(), settings, landing.clone(), host, tap, clock);
         let control = Control::new(core.clone(), resizer, self.name.into());
         let output = Output::new(landing, control, rings, self.ordered, home);
         (core, output)

@@ -1,7 +1,8 @@
 //! What all parts of one service share, and how it ends.
 
 use super::Tap;
-use super::landing::{Done, Landing, NO_WORKER, ServiceCounts};
+use super::guard::Guard;
+use super::landing::{Done, Landing, ServiceCounts};
 use super::pace::Pace;
 use super::queue::{Entry, Queue};
 use super::settings::{Settings, Spread};
@@ -11,6 +12,7 @@ use crate::error::{SendReason, TaskError, TaskPanicked};
 use crate::group::Host;
 use crate::panics::{self, Payload};
 use crate::pool::{Alarm, Timer};
+use crate::resilience::Sleeper;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, Weak, broken, now};
 use std::collections::VecDeque;
@@ -22,6 +24,8 @@ pub(super) struct Intake<T> {
     pub(super) released: usize,
     /// Why items are refused.
     pub(super) closed: Option<SendReason>,
+    /// Items with numbers from this one on are not started any more.
+    pub(super) stopped: Option<u64>,
     pub(super) paused: bool,
     /// Threads that may run items of a lane at once.
     pub(super) limit: usize,
@@ -72,6 +76,8 @@ pub(super) struct Held<T, R, E> {
 pub(super) struct Core<'a, T, W: Work<T>> {
     pub(super) me: Weak<Self>,
     pub(super) work: W,
+    /// What to do about failures, if anything was chosen.
+    pub(super) guard: Option<Box<Guard<'a, T, W::Error>>>,
     pub(super) settings: Settings<'a, T>,
     pub(super) landing: Arc<Landing<W::Out, W::Error>>,
     pub(super) intake: CachePadded<Mutex<Intake<T>>>,
@@ -98,11 +104,13 @@ pub(super) struct Core<'a, T, W: Work<T>> {
 pub(super) struct Clock {
     pub(super) timer: Arc<Timer>,
     pub(super) alarm: Weak<dyn Alarm>,
+    pub(super) sleeper: Weak<dyn Sleeper>,
 }
 
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn new(
         work: W,
+        guard: Option<Box<Guard<'a, T, W::Error>>>,
         settings: Settings<'a, T>,
         landing: Arc<Landing<W::Out, W::Error>>,
         host: Arc<dyn Host>,
@@ -127,6 +135,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             accepted: 0,
             released: 0,
             closed: None,
+            stopped: None,
             paused: false,
             limit: if settings.route == Spread::Shared { settings.limit } else { 1 },
             lanes: (0..settings.lanes).map(lane).collect(),
@@ -140,6 +149,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         Arc::new_cyclic(|me| Core {
             me: me.clone(),
             work,
+            guard,
             settings,
             landing,
             intake: CachePadded::new(Mutex::new(intake)),
@@ -159,7 +169,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Nanoseconds since the service began.
     pub(super) fn time(&self) -> u64 {
-        (now() - self.began).as_nanos() as u64
+        match &self.guard {
+            Some(guard) => guard.time(guard.clock().now()),
+            None => (now() - self.began).as_nanos() as u64,
+        }
     }
 
     /// The other way round. Later than the clock can tell is a year from now.
@@ -207,6 +220,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Cancels what has not been started.
     pub(super) fn stop(&self) -> ServiceCounts {
+        self.stop_from(0);
+        self.accounts()
+    }
+
+    /// Cancels what has not been started of the items with numbers from `first` on, and refuses more.
+    pub(super) fn stop_from(&self, first: u64) {
+        {
+            let mut intake = self.intake.lock();
+            intake.stopped = Some(intake.stopped.map_or(first, |before| before.min(first)));
+        }
         self.close(SendReason::Cancelled);
         for (at, lane) in self.lanes.iter().enumerate() {
             let entries = {
@@ -215,24 +238,13 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 if !broken!("stop_overlooks_arrivals") {
                     self.absorb(&mut held, &mut intake, at);
                 }
-                let mut entries: Vec<_> = held.slots.iter().flat_map(|slot| slot.take_waiting()).collect();
-                entries.extend(held.waiting.take_all());
+                let hands = held.slots.iter().flat_map(|slot| slot.take_from(first));
+                let mut entries: Vec<_> = hands.collect();
+                entries.extend(held.waiting.take_from(first));
                 entries
             };
-            let mut batch = VecDeque::with_capacity(entries.len());
-            for entry in entries {
-                self.unload(at, entry.mark);
-                // A value whose `Drop` panics has failed in that way.
-                let result = match panics::drop_quietly(entry.item) {
-                    Ok(()) => Err(TaskError::Cancelled),
-                    Err(payload) => Err(panicked(payload)),
-                };
-                let queued = self.time().saturating_sub(entry.sent);
-                batch.push_back(Done { seq: entry.seq, queued, ran: 0, worker: NO_WORKER, result });
-            }
-            self.land(&mut batch);
+            self.land_cancelled(at, entries);
         }
-        self.accounts()
     }
 
     pub(super) fn accounts(&self) -> ServiceCounts {

@@ -20,14 +20,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 /// No worker of the service's pool.
-pub(super) const NO_WORKER: usize = usize::MAX;
+pub(super) const NO_WORKER: u32 = u32::MAX;
 
 /// One item's end. Times are in nanoseconds.
 pub(super) struct Done<R, E> {
     pub(super) seq: u64,
     pub(super) queued: u64,
     pub(super) ran: u64,
-    pub(super) worker: usize,
+    pub(super) worker: u32,
+    pub(super) attempts: u32,
     pub(super) result: Result<R, TaskError<E>>,
 }
 
@@ -70,6 +71,10 @@ pub struct ServiceCounts {
     pub cancelled: u64,
     /// Not started, because its output was dropped.
     pub discarded: u64,
+    /// Attempts beyond each item's first. They are part of no sum.
+    pub retried: u64,
+    /// Panics of functions that decide or observe, such as a sink for dead letters. They changed nothing, and are part of no sum.
+    pub contained: u64,
     /// Of those that ended in another way: how many outcomes nobody took, because the output was dropped or what it was
     /// forwarded to was gone.
     pub undelivered: u64,
@@ -184,6 +189,11 @@ impl<R, E> Landing<R, E> {
             self.settled.notify_all();
         }
         rung
+    }
+
+    /// Counts what is no outcome.
+    pub(super) fn note(&self, what: impl FnOnce(&mut ServiceCounts)) {
+        what(&mut self.state.lock().counts);
     }
 
     /// Says how many items will ever have been accepted.

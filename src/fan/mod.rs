@@ -45,6 +45,7 @@
 //! and in the hands, and lands it as cancelled. What runs ends as ever.
 
 mod alarm;
+mod attempt;
 mod batch;
 mod builder;
 mod choices;
@@ -53,8 +54,10 @@ mod collector;
 mod control;
 mod core;
 mod credits;
+mod delayed;
 mod fan_out;
 mod feeder;
+mod guard;
 mod helping;
 mod input;
 mod landing;
@@ -62,7 +65,9 @@ mod merge;
 mod outcome;
 mod output;
 mod pace;
+mod policies;
 mod queue;
+mod resilient;
 mod send;
 mod serve;
 mod service;

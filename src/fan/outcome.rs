@@ -22,7 +22,9 @@ use std::time::Duration;
 pub struct Outcome<R, E> {
     /// The item's number, as `send` returned it.
     pub seq: u64,
-    /// From acceptance to start. Items that take under a microsecond share looks at the clock; there this, too long or
+    /// How often the handler was called for it.
+    pub attempts: u32,
+    /// From acceptance to start, of the last attempt. Items that take under a microsecond share looks at the clock; there this, too long or
     /// too short, is off by what some dozen such items take.
     pub queued: Duration,
     /// How long the handler took. For items that take under 5 µs, the mean of those that were taken from the queue together; for
@@ -39,9 +41,10 @@ impl<R, E> From<Done<R, E>> for Outcome<R, E> {
     fn from(done: Done<R, E>) -> Self {
         Outcome {
             seq: done.seq,
+            attempts: done.attempts,
             queued: Duration::from_nanos(done.queued),
             ran: Duration::from_nanos(done.ran),
-            worker: (done.worker != NO_WORKER).then_some(done.worker),
+            worker: (done.worker != NO_WORKER).then_some(done.worker as usize),
             result: done.result,
         }
     }

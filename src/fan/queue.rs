@@ -1,10 +1,12 @@
 //! What waits in a lane, in the order in which it is to be started.
 
+use super::delayed::Delayed;
 use crate::pool::{LANES, NORMAL, turn_order};
 use crate::sync::broken;
 use std::collections::hash_map::Entry as Listed;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Instant;
 
 /// An accepted item.
 pub(super) struct Entry<T> {
@@ -86,14 +88,30 @@ pub(super) struct Queue<T> {
     received: VecDeque<Entry<T>>,
     ready: Ready<T>,
     strands: Option<Strands<T>>,
+    /// Each is still the first of its key.
+    delayed: Delayed<T>,
     /// Items come with priorities, so that one which has just arrived may have to go first.
     classes: bool,
+}
+
+impl<T> Entry<T> {
+    pub(super) fn split(self) -> (Entry<()>, T) {
+        let Entry { seq, sent, mark, class, item } = self;
+        (Entry { seq, sent, mark, class, item: () }, item)
+    }
+}
+
+impl Entry<()> {
+    pub(super) fn with<T>(&self, item: T) -> Entry<T> {
+        let Entry { seq, sent, mark, class, item: () } = *self;
+        Entry { seq, sent, mark, class, item }
+    }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(keyed: bool, classes: bool) -> Queue<T> {
         let strands = keyed.then(|| Strands { behind: HashMap::default(), len: 0 });
-        Queue { received: VecDeque::new(), ready: Ready::new(), strands, classes }
+        Queue { received: VecDeque::new(), ready: Ready::new(), strands, delayed: Delayed::new(), classes }
     }
 
     /// Whether the queue can tell what is next without looking at what has arrived.
@@ -139,9 +157,9 @@ impl<T> Queue<T> {
         self.ready.len
     }
 
-    /// How many wait, those behind others of their key included.
+    /// How many wait, those behind others of their key and those before their time included.
     pub(super) fn waiting(&self) -> usize {
-        self.ready.len + self.strands.as_ref().map_or(0, |strands| strands.len)
+        self.ready.len + self.delayed.len() + self.strands.as_ref().map_or(0, |strands| strands.len)
     }
 
     /// When the oldest that could be started was accepted, where there are no priorities and keys.
@@ -170,6 +188,30 @@ impl<T> Queue<T> {
         self.ready.push_front(entry);
     }
 
+    /// Puts back what was taken, not to be started before `at`. Its key stays busy.
+    pub(super) fn put_off(&mut self, entry: Entry<T>, at: Instant) {
+        self.delayed.push(entry, at);
+    }
+
+    /// Makes those ready whose time has come; returns how many.
+    pub(super) fn wake(&mut self, now: Instant) -> usize {
+        let before = self.ready.len;
+        while let Some(entry) = self.delayed.pop(now) {
+            self.ready.push_back(entry);
+        }
+        self.ready.len - before
+    }
+
+    /// When the next one's time comes.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.delayed.next()
+    }
+
+    /// When the last one's time comes.
+    pub(super) fn wakes_last(&self) -> Option<Instant> {
+        self.delayed.last()
+    }
+
     /// An item of that key has ended: the next may be started.
     pub(super) fn finish(&mut self, key: u64) {
         let Some(strands) = self.strands.as_mut().filter(|_| !broken!("key_not_given_on")) else { return };
@@ -187,16 +229,21 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes everything, in the order of acceptance. Nothing may be absorbed afterwards: keys of items that run are forgotten.
-    pub(super) fn take_all(&mut self) -> Vec<Entry<T>> {
-        let mut all = Vec::with_capacity(self.waiting());
-        for class in &mut self.ready.classes {
-            all.extend(class.drain(..));
+    /// Takes everything with numbers from `first` on, in the order of acceptance. Keys stay listed as busy, so nothing of them may come
+    /// afterwards.
+    pub(super) fn take_from(&mut self, first: u64) -> Vec<Entry<T>> {
+        let mut all = self.delayed.take_from(first);
+        let ready = self.ready.classes.iter_mut();
+        let behind = self.strands.iter_mut().flat_map(|strands| strands.behind.values_mut());
+        for queue in ready.chain(behind) {
+            let (taken, left) = std::mem::take(queue).into_iter().partition(|entry| entry.seq >= first);
+            *queue = left;
+            let taken: VecDeque<_> = taken;
+            all.extend(taken);
         }
-        self.ready.len = 0;
+        self.ready.len = self.ready.classes.iter().map(VecDeque::len).sum();
         if let Some(strands) = &mut self.strands {
-            all.extend(std::mem::take(&mut strands.behind).into_values().flatten());
-            strands.len = 0;
+            strands.len = strands.behind.values().map(VecDeque::len).sum();
         }
         all.sort_unstable_by_key(|entry| entry.seq);
         all

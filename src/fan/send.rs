@@ -1,6 +1,7 @@
 //! How items get in: a credit, a number, a lane.
 
 use super::core::{Core, Intake, panicked};
+use super::guard::Past;
 use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::serve::Served;
@@ -43,8 +44,15 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Ok(address) => address,
             Err(payload) => {
                 let seq = self.number(intake);
-                panics::drop_each([item]);
-                self.land_failed(seq, panicked(payload));
+                let error = panicked(payload);
+                let error = match &self.guard {
+                    Some(guard) => self.bury(guard, Some(item), Past::none(), error),
+                    None => {
+                        panics::drop_each([item]);
+                        error
+                    }
+                };
+                self.land_failed(seq, error);
                 return Ok(seq);
             }
         };
@@ -92,7 +100,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     }
 
     fn land_failed(&self, seq: u64, error: TaskError<W::Error>) {
-        let done = Done { seq, queued: 0, ran: 0, worker: NO_WORKER, result: Err(error) };
+        let done = Done { seq, queued: 0, ran: 0, worker: NO_WORKER, attempts: 0, result: Err(error) };
         self.land(&mut VecDeque::from([done]));
     }
 

@@ -56,7 +56,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// its quota is used up. Otherwise one turn is enough.
     pub(super) fn serve(&self, lane: usize, arrival: bool) -> Served {
         let Some(slot) = self.enter(lane, arrival) else { return Served::Nothing };
-        let worker = self.host.worker().unwrap_or(NO_WORKER);
+        let worker = self.host.worker().map_or(NO_WORKER, |worker| worker as u32);
         let mut finished = Finished::none();
         let mut state = None;
         let mut turns = 0;
@@ -80,11 +80,14 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 continue;
             }
             turns += 1;
-            match self.work.batching() {
-                Some(batching) => {
+            match (self.work.batching(), &self.guard) {
+                (Some(batching), _) => {
                     self.run_batch(lane, &slot, batching.handler, &mut finished, worker, &mut last);
                 }
-                None => self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last),
+                (None, None) => self.run_chunk(lane, &slot, &mut state, &mut finished, worker, &mut last),
+                (None, Some(guard)) => {
+                    self.run_guarded(guard, lane, &slot, &mut state, &mut finished, worker, &mut last);
+                }
             }
             rung |= self.land(&mut finished.done);
         }
@@ -272,7 +275,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         slot: &SlotOf<T, W>,
         state: &mut Option<W::State>,
         finished: &mut Finished<W::Out, W::Error>,
-        worker: usize,
+        worker: u32,
         last: &mut Instant,
     ) {
         let began = *last;
@@ -297,7 +300,8 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             };
             self.unload(lane, mark);
             ran += 1;
-            done = Some((Done { seq, queued: at.saturating_sub(sent), ran: 0, worker, result }, keyed.then_some(mark)));
+            let queued = at.saturating_sub(sent);
+            done = Some((Done { seq, queued, ran: 0, worker, attempts: 1, result }, keyed.then_some(mark)));
         }
         *last = now();
         let time = *last - began;
@@ -308,7 +312,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     }
 
     /// A state that another thread has left, or a new one.
-    fn kept_state(&self, lane: usize) -> W::State {
+    pub(super) fn kept_state(&self, lane: usize) -> W::State {
         let kept = self.lanes[lane].states.lock().pop();
         kept.unwrap_or_else(|| self.work.state())
     }

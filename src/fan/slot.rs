@@ -108,6 +108,14 @@ impl<T, R, E> Slot<T, R, E> {
         std::mem::take(&mut self.hand.lock().waiting)
     }
 
+    /// Takes of the items that were not started those with numbers from `first` on.
+    pub(super) fn take_from(&self, first: u64) -> VecDeque<Entry<T>> {
+        let mut hand = self.hand.lock();
+        let (taken, left) = std::mem::take(&mut hand.waiting).into_iter().partition(|entry| entry.seq >= first);
+        hand.waiting = left;
+        taken
+    }
+
     /// The alarm's look: what a thread holds that is still at the item of the look before, or with `all` whatever it holds. `None` if
     /// it holds nothing. What is done is landed by `land` while the thread can finish nothing more, so that outcomes of one
     /// thread, and of one key, land in the order in which they came about; what `land` leaves is returned.

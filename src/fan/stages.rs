@@ -193,8 +193,8 @@ where
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     pub fn start(self) -> Started<W::Out, W::Error> {
-        let After { alone, before } = self.place;
-        let (core, mut output) = FanOutBuilder { work: self.work, place: alone, choices: self.choices }.launch()?;
+        let FanOutBuilder { work, place: After { alone, before }, choices, policies } = self;
+        let (core, mut output) = FanOutBuilder { work, place: alone, choices, policies }.launch()?;
         let failures: Arc<dyn Pass<W::Error>> = core.clone();
         let input = Input::new(core, output.control());
         let collector = Collector::start(before, move |before, _| {

@@ -11,6 +11,7 @@ use crate::error::BuildError;
 use crate::group::Options;
 use crate::job::Job;
 use crate::pool::{Alarm, MAX_WORKERS, NORMAL, Pool, Workers};
+use crate::resilience::Sleeper;
 use crate::scope::Door;
 use crate::sync::{Arc, Weak};
 use std::fmt;
@@ -100,8 +101,9 @@ where
     }
 
     pub(super) fn launch(self) -> Result<Assembled<'static, T, W>, BuildError> {
-        let FanOutBuilder { work, place, choices } = self;
+        let FanOutBuilder { work, place, choices, policies } = self;
         choices.check(&work)?;
+        policies.check(work.batching().is_some())?;
         let spread = choices.spread();
         let home = match place.pool {
             Some(pool) => Home::Shared(pool),
@@ -127,9 +129,10 @@ where
         let tap = Box::new(move |lane: usize, job: Job<'static>| groups[lane % groups.len()].push(job));
         let clock = move |me: &Weak<Core<'static, T, W>>| {
             let alarm: Weak<dyn Alarm> = me.clone();
-            Some(Clock { timer, alarm })
+            let sleeper: Weak<dyn Sleeper> = me.clone();
+            Some(Clock { timer, alarm, sleeper })
         };
-        Ok(choices.assemble(work, home, lanes, host, tap, clock, resizer))
+        Ok(choices.assemble(work, policies, home, lanes, host, tap, clock, resizer))
     }
 }
 
@@ -151,13 +154,15 @@ where
     /// pool.scope(|s| assert!(s.fan_out(|n: u8| Ok::<u8, ()>(n)).limit(0).start().is_err()));
     /// ```
     pub fn start(self) -> Result<Ends<'scope, T, W>, BuildError> {
-        let FanOutBuilder { work, place: Within { door }, choices } = self;
+        let FanOutBuilder { work, place: Within { door }, choices, policies } = self;
         choices.check(&work)?;
+        policies.check(work.batching().is_some())?;
+        policies.check_scoped()?;
         let host = door.group().host().clone();
         let lanes = if choices.spread() == Spread::Shared { 1 } else { choices.limit.unwrap_or(host.size()) };
         BuildError::check("limit", lanes, 1..=MAX_WORKERS)?;
         let tap = Box::new(move |_: usize, job: Job<'scope>| door.push(job));
-        let (core, output) = choices.assemble(work, Home::Scope, lanes, host, tap, |_| None, None);
+        let (core, output) = choices.assemble(work, policies, Home::Scope, lanes, host, tap, |_| None, None);
         Ok((Input::new(core, output.control()), output))
     }
 }

@@ -109,7 +109,6 @@ impl Clock {
 
     /// Has `sleeper` called at `at`, if this clock is set by hand. `None` if it is not, and then nothing was done; `Some(false)` if the time
     /// has come already.
-    #[expect(dead_code, reason = "services use it")]
     pub(crate) fn call_at(&self, at: Instant, sleeper: &Weak<dyn Sleeper>) -> Option<bool> {
         let manual = self.manual.as_ref()?;
         let mut state = manual.state.lock();

@@ -3,7 +3,9 @@
 //! All of them read the time from a [`Clock`], so that a test can say what time it is.
 
 mod clock;
+mod deadline;
 
 pub use clock::{Clock, ManualClock};
-#[expect(unused_imports, reason = "services use them")]
 pub(crate) use clock::{Sleeper, later};
+pub(crate) use deadline::Within;
+pub use deadline::time_left;

@@ -1,0 +1,154 @@
+//! What a service remembers of items that are not done after their first attempt, or were put off before it.
+//!
+//! An item is in one place at a time: in a queue, put off, or in the hand of a thread. Only that thread, or whoever takes the item out of
+//! the queue for good, looks up what is remembered of it, so that the memory has no protocol of its own: it was written before the item
+//! was put back under the queue's lock, and is read after the item was taken under that lock. So is the number of items that anything
+//! is remembered of, which spares the others the look.
+
+use super::policies::Policies;
+use crate::error::{Errors, TaskError};
+use crate::panics;
+use crate::resilience::{Clock, later};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// How many errors of an item are kept for its dead letter, besides the last.
+const HISTORY: usize = 15;
+
+/// What was before.
+pub(super) struct Past<E> {
+    pub(super) attempts: u32,
+    /// By attempt, counted from 1.
+    errors: Vec<(usize, TaskError<E>)>,
+    /// When the first attempt began.
+    pub(super) began: Option<Instant>,
+    /// The delay before this attempt.
+    pub(super) delay: Duration,
+    /// The rate allows for the next attempt already.
+    pub(super) granted: bool,
+}
+
+pub(super) struct Guard<'a, T, E> {
+    pub(super) policies: Policies<'a, T, E>,
+    /// When the service began, by the policies' clock.
+    pub(super) began: Instant,
+    pasts: Mutex<HashMap<u64, Past<E>>>,
+    remembered: AtomicUsize,
+}
+
+/// Whether an attempt may begin.
+pub(super) enum Gate<E> {
+    Open,
+    Later(Instant),
+    Shut(TaskError<E>),
+}
+
+impl<E> Past<E> {
+    pub(super) fn none() -> Past<E> {
+        Past { attempts: 0, errors: Vec::new(), began: None, delay: Duration::ZERO, granted: false }
+    }
+
+    /// Adds the error of an attempt. The first ones are kept, since they mostly tell the cause.
+    pub(super) fn failed(&mut self, error: TaskError<E>) {
+        if self.errors.len() < HISTORY {
+            self.errors.push((self.attempts as usize, error));
+        } else {
+            panics::drop_each([error]);
+        }
+    }
+}
+
+impl<'a, T, E> Guard<'a, T, E> {
+    pub(super) fn new(policies: Policies<'a, T, E>) -> Self {
+        let began = policies.clock.now();
+        Guard { policies, began, pasts: Mutex::new(HashMap::new()), remembered: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.policies.clock
+    }
+
+    /// Nanoseconds from the service's start.
+    pub(super) fn time(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.began).as_nanos() as u64
+    }
+
+    /// When an item's deadline passes that was accepted so many nanoseconds after the service's start.
+    fn deadline(&self, sent: u64) -> Option<Instant> {
+        self.policies.deadline.map(|time| later(later(self.began, Duration::from_nanos(sent)), time))
+    }
+
+    /// Until when the handler may take.
+    pub(super) fn limit(&self, sent: u64, began: Instant) -> Option<Instant> {
+        let attempt = self.policies.attempt.map(|time| later(began, time));
+        self.deadline(sent).into_iter().chain(attempt).min()
+    }
+
+    /// Asks the layers before the handler.
+    pub(super) fn gate(&self, sent: u64, _past: &mut Past<E>, now: Instant) -> Gate<E> {
+        if self.deadline(sent).is_some_and(|deadline| deadline <= now) {
+            return Gate::Shut(TaskError::Expired);
+        }
+        Gate::Open
+    }
+
+    /// What is known of an item that was taken. It is forgotten with this.
+    pub(super) fn recall(&self, seq: u64) -> Past<E> {
+        if self.remembered.load(Ordering::Relaxed) == 0 {
+            return Past::none();
+        }
+        let past = self.pasts.lock().remove(&seq);
+        match past {
+            Some(past) => {
+                self.remembered.fetch_sub(1, Ordering::Relaxed);
+                past
+            }
+            None => Past::none(),
+        }
+    }
+
+    /// Keeps it until the item is taken again; before it is put back.
+    pub(super) fn remember(&self, seq: u64, past: Past<E>) {
+        self.remembered.fetch_add(1, Ordering::Relaxed);
+        self.pasts.lock().insert(seq, past);
+    }
+
+    /// The item will not be tried again, for that reason, which is returned: hands it to the sink for such. Returns also whether that
+    /// panicked. No lock may be held.
+    pub(super) fn bury(&self, item: Option<T>, past: Past<E>, error: TaskError<E>) -> (TaskError<E>, bool) {
+        let Past { attempts, errors: mut kept, .. } = past;
+        let Some(sink) = &self.policies.dead else {
+            panics::drop_each(item);
+            panics::drop_each(kept);
+            return (error, false);
+        };
+        let Some(item) = item else {
+            // The copy could not be made, or its handler had none.
+            panics::drop_each(kept);
+            return (error, false);
+        };
+        let count = (attempts as usize).max(kept.len() + 1);
+        kept.push((attempts as usize, error));
+        let mut errors = Errors::of(kept, count);
+        let called = panics::catch(|| sink(item, &errors));
+        let last = errors.pop();
+        panics::drop_each(errors);
+        let contained = called.is_err();
+        called.unwrap_or_else(panics::discard);
+        match last {
+            Some((_, error)) => (error, contained),
+            None => unreachable!("it was put there above"),
+        }
+    }
+}
+
+impl<T, E> Drop for Guard<'_, T, E> {
+    fn drop(&mut self) {
+        let pasts = std::mem::take(&mut *self.pasts.lock());
+        for past in pasts.into_values() {
+            panics::drop_each(past.errors);
+        }
+    }
+}

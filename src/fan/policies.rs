@@ -1,0 +1,69 @@
+//! What a service does about failures, as it was chosen.
+//!
+//! # The order of the layers
+//!
+//! Every attempt at an item, the first and each that follows, passes them from the left to the right, and its answer comes back the other way:
+//!
+//! ```text
+//!  send ──> deadline ──> rate ──> breaker ──> handler
+//!              ^                                 │ Err, or a panic
+//!              └── waits in the timer ── retry <─┘──> no more attempts: dead letter, outcome
+//! ```
+//!
+//! | Layer | counts | from | and says |
+//! |---|---|---|---|
+//! | deadline | the item | sending | too late: `Expired`, without an attempt |
+//! | rate | attempts | | not yet: the item waits, and no worker with it |
+//! | breaker | attempts | | open: `Rejected`, or the item waits |
+//! | handler | attempts | | `Ok`: the outcome |
+//! | retry | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
+
+use super::guard::Guard;
+use crate::error::{BuildError, Errors};
+use crate::resilience::Clock;
+use std::time::Duration;
+
+/// Gets an item that ended without a result, and why.
+pub(super) type Sink<'a, T, E> = Box<dyn Fn(T, &Errors<E>) + Send + Sync + 'a>;
+
+pub(super) struct Policies<'a, T, E> {
+    pub(super) clock: Clock,
+    /// For an item, from sending.
+    pub(super) deadline: Option<Duration>,
+    /// For an attempt.
+    pub(super) attempt: Option<Duration>,
+    pub(super) dead: Option<Sink<'a, T, E>>,
+    /// How an item is kept while the handler has it.
+    pub(super) copy: Option<fn(&T) -> T>,
+    /// Something of this was chosen.
+    pub(super) any: bool,
+}
+
+impl<'a, T, E> Policies<'a, T, E> {
+    pub(super) fn new() -> Self {
+        Policies { clock: Clock::system(), deadline: None, attempt: None, dead: None, copy: None, any: false }
+    }
+
+    /// Checks the options. `batched`: the handler takes batches.
+    pub(super) fn check(&self, batched: bool) -> Result<(), BuildError> {
+        if self.any && batched {
+            return Err(BuildError::Conflict { option: "policies", with: "handler of batches" });
+        }
+        for (option, time) in [("deadline", self.deadline), ("attempt_timeout", self.attempt)] {
+            if time == Some(Duration::ZERO) {
+                return Err(BuildError::OutOfRange { option, value: 0, allowed: 1..=usize::MAX });
+            }
+        }
+        Ok(())
+    }
+
+    /// A scope has no timer, so nothing in it may have to wait for one.
+    pub(super) fn check_scoped(&self) -> Result<(), BuildError> {
+        Ok(())
+    }
+
+    /// What decides, if there is anything to decide.
+    pub(super) fn guard(self) -> Option<Box<Guard<'a, T, E>>> {
+        self.any.then(|| Box::new(Guard::new(self)))
+    }
+}
