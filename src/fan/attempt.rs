@@ -21,7 +21,7 @@ use crate::error::TaskError;
 use crate::panics;
 use crate::resilience::{Sleeper, Within};
 use crate::sync::atomic::Ordering;
-use crate::sync::{broken, now};
+use crate::sync::now;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -155,15 +155,13 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         {
             let mut held = self.lanes[lane].queue.lock();
             let stopped = self.intake.lock().stopped.is_some_and(|first| seq >= first);
-            if stopped && !broken!("put_off_after_the_stop") {
+            if stopped {
                 drop(held);
                 return Some((entry.item, guard.recall(seq)));
             }
             held.waiting.put_off(entry, at);
         }
-        if !broken!("put_off_unheard") {
-            self.call_at(guard, at);
-        }
+        self.call_at(guard, at);
         None
     }
 

@@ -25,8 +25,10 @@ pub(super) struct Past<E> {
     /// When the first attempt began.
     pub(super) began: Option<Instant>,
     /// The delay before this attempt.
+    #[expect(dead_code, reason = "for retries and rates, which come next")]
     pub(super) delay: Duration,
     /// The rate allows for the next attempt already.
+    #[expect(dead_code, reason = "for retries and rates, which come next")]
     pub(super) granted: bool,
 }
 
@@ -41,6 +43,7 @@ pub(super) struct Guard<'a, T, E> {
 /// Whether an attempt may begin.
 pub(super) enum Gate<E> {
     Open,
+    #[expect(dead_code, reason = "for retries and rates, which come next")]
     Later(Instant),
     Shut(TaskError<E>),
 }
@@ -51,6 +54,7 @@ impl<E> Past<E> {
     }
 
     /// Adds the error of an attempt. The first ones are kept, since they mostly tell the cause.
+    #[expect(dead_code, reason = "for retries and rates, which come next")]
     pub(super) fn failed(&mut self, error: TaskError<E>) {
         if self.errors.len() < HISTORY {
             self.errors.push((self.attempts as usize, error));

@@ -24,6 +24,7 @@ mod fan_merge_split;
 mod fan_panics;
 mod fan_pipes;
 mod fan_pipes_ends;
+mod fan_policies;
 mod fan_property;
 mod fan_routes;
 mod fan_scope;

@@ -94,7 +94,7 @@ fn no_thread_for_the_alarm_found_out_while_items_are_taken() {
 #[test]
 fn the_alarm_takes_outcomes_away_while_their_thread_goes_on() {
     // The worker may land the second while the alarm holds the first.
-    model(1, || {
+    model(2, || {
         let pool = shared_pool(1);
         ring_by_hand(&pool);
         let builder = FanOut::builder(same).pool(pool.clone()).route(Route::by_key(|_: &u64| 0)).limit(1);
