@@ -29,6 +29,15 @@ pub enum BuildError {
         /// What it may be.
         allowed: RangeInclusive<usize>,
     },
+    /// An option's value is not allowed, or not a number. Times are in seconds.
+    NotInRange {
+        /// The option's name.
+        option: &'static str,
+        /// The value it was given.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// Two options contradict each other.
     Conflict {
         /// The option's name.
@@ -71,6 +80,9 @@ impl fmt::Display for BuildError {
         match self {
             BuildError::OutOfRange { option, value, allowed } => {
                 write!(f, "{option} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
+            }
+            BuildError::NotInRange { option, value, allowed } => {
+                write!(f, "{option} is {value}; allowed is {allowed}")
             }
             BuildError::Conflict { option, with } => write!(f, "{option} cannot be combined with this {with}"),
             BuildError::Name { nul } => write!(f, "the thread name holds a NUL byte at {nul}"),
