@@ -40,6 +40,9 @@ pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,
 };
-pub use resilience::{Clock, time_left};
+pub use resilience::{
+    BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,
+    CircuitBreakerBuilder, Clock, Permit, time_left,
+};
 pub use scope::Scope;
 pub use try_scope::TryScope;

@@ -2,9 +2,14 @@
 //!
 //! All of them read the time from a [`Clock`], so that a test can say what time it is.
 
+mod breaker;
 mod clock;
 mod deadline;
 
+pub use breaker::{
+    BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,
+    CircuitBreakerBuilder, Permit,
+};
 pub use clock::{Clock, ManualClock};
 pub(crate) use clock::{Sleeper, later};
 pub(crate) use deadline::Within;

@@ -127,6 +127,14 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::Pooled<u8>>();
     send_sync::<fanpool::ObjectStats>();
     send_sync::<fanpool::GetError<u8>>();
+    send_sync::<fanpool::CircuitBreaker>();
+    send_sync::<fanpool::CircuitBreakerBuilder>();
+    send_sync::<fanpool::Breakers>();
+    send_sync::<fanpool::Permit>();
+    send_sync::<fanpool::BreakerOpen>();
+    send_sync::<fanpool::BreakerChange>();
+    send_sync::<fanpool::BreakerCounts>();
+    send_sync::<fanpool::CallError<u8>>();
     fn send<T: Send>() {}
     send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }

@@ -1,0 +1,143 @@
+//! One breaker for each key.
+
+use super::CircuitBreaker;
+use super::builder::Options;
+use crate::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Instant;
+
+/// A family of [`CircuitBreaker`]s with the same options, one for each key: for hosts, tenants or shards that fail independently.
+///
+/// Keys are numbers; what else names something is hashed by the caller, and two keys of one hash have one breaker. Clones are the same
+/// family.
+///
+/// # Bound
+///
+/// At most `max` breakers are kept. When there is no room for a new key, an eighth of them (at least one) is forgotten: those that were not
+/// asked for for the longest time, of those that would admit a call. If none would, the one that was not asked for for the longest time.
+/// The next to ask for a forgotten key gets a new breaker, which is closed; who still has the old one shares it with nobody new.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::CircuitBreaker;
+///
+/// let shards = CircuitBreaker::builder().minimum_calls(1).build_keyed(1000)?;
+/// shards.get(3).admit()?.failure();
+/// assert!(shards.get(3).admit().is_err());
+/// assert!(shards.get(4).admit().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Breakers {
+    family: Arc<Family>,
+}
+
+struct Family {
+    options: Arc<Options>,
+    max: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_key: HashMap<u64, Entry>,
+    /// Counts what is asked for.
+    turn: u64,
+}
+
+struct Entry {
+    breaker: CircuitBreaker,
+    /// When it was asked for last.
+    turn: u64,
+}
+
+impl Breakers {
+    pub(super) fn new(options: Arc<Options>, max: usize) -> Breakers {
+        Breakers { family: Arc::new(Family { options, max, kept: Mutex::new(Kept::default()) }) }
+    }
+
+    /// The breaker of a key, which is made if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::CircuitBreaker;
+    /// use std::hash::{BuildHasher, RandomState};
+    ///
+    /// let hosts = CircuitBreaker::builder().build_keyed(1000)?;
+    /// let hasher = RandomState::new();
+    /// let breaker = hosts.get(hasher.hash_one("example.org"));
+    /// assert!(breaker.admit().is_ok());
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self, key: u64) -> CircuitBreaker {
+        let Family { options, max, kept } = &*self.family;
+        let mut kept = kept.lock();
+        kept.turn += 1;
+        let turn = kept.turn;
+        if let Some(entry) = kept.by_key.get_mut(&key) {
+            entry.turn = turn;
+            return entry.breaker.clone();
+        }
+        let forgotten = if kept.by_key.len() < *max { Vec::new() } else { kept.forget(*max, options.clock.now()) };
+        let breaker = CircuitBreaker::start(options.clone(), Some(key));
+        kept.by_key.insert(key, Entry { breaker: breaker.clone(), turn });
+        drop(kept);
+        // Outside of the lock: what is dropped here may be long.
+        drop(forgotten);
+        breaker
+    }
+
+    /// How many breakers are kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let shards = fanpool::CircuitBreaker::builder().build_keyed(2)?;
+    /// for key in 0..100 {
+    ///     drop(shards.get(key));
+    /// }
+    /// assert_eq!(shards.len(), 2);
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.family.kept.lock().by_key.len()
+    }
+
+    /// Whether none is kept, because none was asked for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(fanpool::CircuitBreaker::builder().build_keyed(2)?.is_empty());
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Kept {
+    /// Makes room. One that is closed keeps nobody from calling; nor does one whose time is over, and if those of peers that were
+    /// never asked for again stayed, there would be no room for others in the end.
+    fn forget(&mut self, max: usize, now: Instant) -> Vec<CircuitBreaker> {
+        let mut ranked: Vec<(bool, u64, u64)> =
+            self.by_key.iter().map(|(key, entry)| (entry.breaker.retry_at() > now, entry.turn, *key)).collect();
+        let admitting = ranked.iter().filter(|(refuses, ..)| !refuses).count();
+        ranked.sort_unstable();
+        let share = (max / 8).min(admitting).max(1);
+        let gone = ranked.iter().take(share).filter_map(|(.., key)| self.by_key.remove(key));
+        gone.map(|entry| entry.breaker).collect()
+    }
+}
+
+impl fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breakers").field("max", &self.family.max).field("kept", &self.len()).finish_non_exhaustive()
+    }
+}
