@@ -78,6 +78,12 @@ object_promise_ignored          object_pool::a_newcomer_against_a_promise
 object_not_made_wakes_nobody    object_pool::a_failed_make_against_a_waiter
 object_detached_wakes_nobody    object_pool::a_detached_object_against_a_waiter
 object_thrown_out_wakes_nobody  object_pool::an_object_thrown_out_against_a_waiter
+breaker_probe_not_counted  breaker::three_race_for_one_probe
+breaker_late_answer_counts breaker::a_late_answer_against_the_changes_of_the_state
+breaker_word_stale         breaker::an_admission_against_the_opening
+breaker_probe_kept         breaker::a_probe_given_back_against_an_admission
+breaker_lost_probe_counts  breaker::a_probe_that_answers_against_the_one_in_its_place
+breaker_told_out_of_turn   breaker::two_threads_make_changes_and_all_are_told_in_order
 "
 
 # Caught on real threads, in a build with `--cfg fanpool_breaks`; these take a minute where a test hangs.

@@ -5,6 +5,8 @@
 mod attacked;
 mod attacked_core;
 mod attacked_fan;
+mod breaker;
+mod breaker_property;
 mod building;
 mod callbacks;
 mod demands_executor;

@@ -3,6 +3,7 @@
 //! A deadlock is an assertion here: loom reports one whenever no thread can go on. Values are watched with
 //! `loom::alloc::Track`, so a captured value that is leaked fails its model too.
 
+mod breaker;
 mod ending;
 mod fan;
 mod fan_alarm;

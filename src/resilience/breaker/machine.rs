@@ -170,7 +170,9 @@ impl Machine {
         }
         match &mut self.phase {
             Phase::HalfOpen { probes, .. } => {
-                let Some(at) = probes.iter().position(|probe| probe.id == ticket.probe) else { return false };
+                let Some(at) = probes.iter().position(|probe| probe.id == ticket.probe) else {
+                    return broken!("breaker_lost_probe_counts");
+                };
                 probes.swap_remove(at).until > now.get()
             }
             _ => true,
