@@ -189,13 +189,14 @@ impl ManualClock {
 
 /// Some time later, as far as the clock can count.
 pub(crate) fn later(from: Instant, time: Duration) -> Instant {
-    let mut time = time;
-    loop {
-        match from.checked_add(time) {
-            Some(at) => return at,
-            None => time /= 2,
+    from.checked_add(time).unwrap_or_else(|| {
+        let (mut at, mut step) = (from, time / 2);
+        while !step.is_zero() {
+            at = at.checked_add(step).unwrap_or(at);
+            step /= 2;
         }
-    }
+        at
+    })
 }
 
 impl State {

@@ -206,7 +206,7 @@ fn g3_answers_of_an_older_state_do_not_count() {
 #[test]
 fn a_slow_success_is_a_failure_for_a_probe_too() {
     let clock = ManualClock::new();
-    let breaker = touchy(&clock).slow_call(SECOND).probe_timeout(10 * SECOND).build().unwrap();
+    let breaker = touchy(&clock).window_calls(1).slow_call(SECOND).probe_timeout(10 * SECOND).build().unwrap();
     let permit = breaker.admit().unwrap();
     clock.advance(SECOND - Duration::from_nanos(1));
     permit.success();
@@ -223,7 +223,7 @@ fn a_slow_success_is_a_failure_for_a_probe_too() {
 
 #[test]
 fn errors_of_calls_come_back_and_say_what_to_do() {
-    let breaker = touchy(&ManualClock::new()).build().unwrap();
+    let breaker = touchy(&ManualClock::new()).window_calls(1).build().unwrap();
     assert_eq!(breaker.call(|| Ok::<_, ()>(7)), Ok(7));
     assert_eq!(breaker.call(|| Err::<(), _>("no route")), Err(CallError::Failed("no route")));
     let refused = breaker.call(|| -> Result<(), &str> { panic!("the call is made") }).unwrap_err();

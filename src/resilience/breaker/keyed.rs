@@ -2,10 +2,10 @@
 
 use super::CircuitBreaker;
 use super::builder::Options;
+use crate::resilience::Clock;
 use crate::sync::{Arc, Mutex};
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Instant;
 
 /// A family of [`CircuitBreaker`]s with the same options, one for each key: for hosts, tenants or shards that fail independently.
 ///
@@ -82,7 +82,7 @@ impl Breakers {
             entry.turn = turn;
             return entry.breaker.clone();
         }
-        let forgotten = if kept.by_key.len() < *max { Vec::new() } else { kept.forget(*max, options.clock.now()) };
+        let forgotten = if kept.by_key.len() < *max { Vec::new() } else { kept.forget(*max, &options.clock) };
         let breaker = CircuitBreaker::start(options.clone(), Some(key));
         kept.by_key.insert(key, Entry { breaker: breaker.clone(), turn });
         drop(kept);
@@ -125,9 +125,9 @@ impl Breakers {
 impl Kept {
     /// Makes room. One that is closed keeps nobody from calling; nor does one whose time is over, and if those of peers that were
     /// never asked for again stayed, there would be no room for others in the end.
-    fn forget(&mut self, max: usize, now: Instant) -> Vec<CircuitBreaker> {
+    fn forget(&mut self, max: usize, clock: &Clock) -> Vec<CircuitBreaker> {
         let mut ranked: Vec<(bool, u64, u64)> =
-            self.by_key.iter().map(|(key, entry)| (entry.breaker.retry_at() > now, entry.turn, *key)).collect();
+            self.by_key.iter().map(|(key, entry)| (entry.breaker.retry_at() > clock.now(), entry.turn, *key)).collect();
         let admitting = ranked.iter().filter(|(refuses, ..)| !refuses).count();
         ranked.sort_unstable();
         let share = (max / 8).min(admitting).max(1);
