@@ -302,7 +302,7 @@ fn a_callback_may_use_its_breaker() {
 #[test]
 fn b2_a_callback_whose_drop_panics_harms_nobody() {
     let bomb = Bomb;
-    let builder = CircuitBreaker::builder().on_change(move |_| drop::<Option<&Bomb>>(Some(&bomb)));
+    let builder = CircuitBreaker::builder().on_change(move |_| _ = &bomb);
     let family = builder.clone().build_keyed(2).unwrap();
     let breaker = family.get(1);
     drop((builder, family));
@@ -384,13 +384,13 @@ fn keys_that_admit_and_were_not_asked_for_are_forgotten_first() {
     assert!(has_failed(0));
     // Once their time is over, those that are open go as well.
     clock.advance(SECOND);
-    [1, 3].map(|key| drop(family.get(key)));
+    [1, 3].into_iter().for_each(|key| drop(family.get(key)));
     drop(family.get(4));
     assert_eq!(family.get(1).counts().calls, 1);
     assert!(!has_failed(0));
     // When all are open, the bound holds all the same.
     let full = touchy(&clock).build_keyed(2).unwrap();
-    [5, 6, 7].map(|key| full.get(key).admit().unwrap().failure());
+    [5, 6, 7].into_iter().for_each(|key| full.get(key).admit().unwrap().failure());
     assert_eq!(full.len(), 2);
     assert!(full.get(7).admit().is_err() && full.get(6).admit().is_err());
 }
