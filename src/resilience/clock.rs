@@ -192,7 +192,10 @@ pub(crate) fn later(from: Instant, time: Duration) -> Instant {
     from.checked_add(time).unwrap_or_else(|| {
         let (mut at, mut step) = (from, time / 2);
         while !step.is_zero() {
-            at = at.checked_add(step).unwrap_or(at);
+            // More than once where the halves were rounded down.
+            while let Some(next) = at.checked_add(step) {
+                at = next;
+            }
             step /= 2;
         }
         at
