@@ -42,7 +42,8 @@ pub use pool::{
 };
 pub use resilience::{
     BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,
-    CircuitBreakerBuilder, Clock, Permit, time_left,
+    CircuitBreakerBuilder, Clock, Permit, RateLimit, RateLimitBuilder, RateLimited, RateLimits, Retry, RetryBudget,
+    RetryError, RetryReason, time_left,
 };
 pub use scope::Scope;
 pub use try_scope::TryScope;

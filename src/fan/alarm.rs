@@ -1,5 +1,6 @@
 //! The alarm: it looks after what was put off, and after what threads are stuck with.
 
+use super::attempt::Awaken;
 use super::core::{Core, HeldOf, Intake};
 use super::landing::Done;
 use super::summon::{Summons, due_at};
@@ -18,7 +19,7 @@ const LINGER: usize = if MODEL { 0 } else { 100 };
 /// The alarm looks for what nobody attends to: items that wait since the look before, and what a thread is stuck with.
 impl<T: Send + 'static, W: Work<T> + 'static> Alarm for Core<'static, T, W> {
     fn due(&self) -> Option<Instant> {
-        let delayed = self.guard.as_ref().and_then(|guard| self.wake_due(guard, false));
+        let delayed = self.guard.as_ref().and_then(|guard| self.wake(guard, Awaken::Due));
         self.look().into_iter().chain(delayed).min()
     }
 }

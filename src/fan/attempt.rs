@@ -6,12 +6,18 @@
 //! lock, makes those ready whose time has come, sees when the next is due, and summons somebody. So an item is either found by that look, or was
 //! put back after it, and then the clock is told of it afterwards.
 //!
+//! **For a breaker.** An item that an open breaker keeps waiting is put off until the breaker would let somebody try, and is marked as held. A
+//! breaker that has room earlier, mostly because a probe has closed it, calls, and whoever calls makes all that are held ready. Whoever
+//! has put one off looks at the breaker once more. The call comes after the breaker's change, and the look after the putting off; so the
+//! call finds the item, or the look finds the change.
+//!
 //! **Against stopping.** `stop` closes the intake and then takes everything out of each queue under its lock. Whoever puts an item off looks
 //! under the queue's lock whether that has happened: it has put the item there before, and `stop` finds it, or it sees the intake
 //! closed and ends the item itself. Items are not left to wait for a time that nobody waits for.
 
+use super::breaking::{Pass, Tab};
 use super::core::{Core, SlotOf, panicked};
-use super::guard::{Gate, Guard, Past};
+use super::guard::{After, Gate, Guard, Hold, Past};
 use super::landing::{Done, NO_WORKER};
 use super::queue::Entry;
 use super::slot::Finished;
@@ -19,9 +25,9 @@ use super::summon::Summons;
 use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
-use crate::resilience::{Sleeper, Within};
+use crate::resilience::{Sleeper, Waiter, Within};
 use crate::sync::atomic::Ordering;
-use crate::sync::now;
+use crate::sync::{broken, now};
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -30,13 +36,33 @@ enum Fate<T, R, E> {
     /// It ends so. The item is there unless the handler has it and nobody else wants it.
     Ends(Result<R, TaskError<E>>, Option<T>),
     /// It is not to be started before that time.
-    Later(T, Instant),
+    Later(T, Hold),
 }
 
 type FateOf<T, W> = Fate<T, <W as Work<T>>::Out, <W as Work<T>>::Error>;
 type GuardOf<'a, T, W> = Guard<'a, T, <W as Work<T>>::Error>;
 type PastOf<T, W> = Past<<W as Work<T>>::Error>;
 type DoneOf<T, W> = Done<<W as Work<T>>::Out, <W as Work<T>>::Error>;
+
+/// Which of the items that were put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaken {
+    /// Those whose time has come.
+    Due,
+    /// Those that are held for a breaker.
+    Held,
+    All,
+}
+
+/// What a thread needs for a turn.
+pub(super) struct Turn<'t, S> {
+    lane: usize,
+    worker: u32,
+    state: &'t mut Option<S>,
+    tab: Tab,
+    /// When it began.
+    began: Instant,
+}
 
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Sees to what is in the hand, item by item, for a service with policies.
@@ -52,12 +78,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         last: &mut Instant,
     ) {
         let began = *last;
+        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: guard.clock().now() };
         let mut done = None;
         let mut seen = 0;
         while let Some(entry) = slot.next(done.take(), self.halted.load(Ordering::Relaxed)) {
             let key = self.settings.keyed.then_some(entry.mark);
-            done = self.attempt(guard, lane, entry, state, worker).map(|done| (done, key));
+            done = self.attempt(guard, &mut turn, entry).map(|done| (done, key));
             seen += 1;
+        }
+        if let Some(breaking) = &guard.policies.breaker {
+            breaking.settle(&mut turn.tab);
         }
         *last = now();
         let time = *last - began;
@@ -71,27 +101,25 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     fn attempt(
         &self,
         guard: &GuardOf<'a, T, W>,
-        lane: usize,
+        turn: &mut Turn<'_, W::State>,
         entry: Entry<T>,
-        state: &mut Option<W::State>,
-        worker: u32,
     ) -> Option<DoneOf<T, W>> {
-        let began = guard.clock().now();
+        let began = if guard.timed { guard.clock().now() } else { turn.began };
         let (head, item) = entry.split();
         let mut past = guard.recall(head.seq);
-        let fate = match guard.gate(head.sent, &mut past, began) {
-            Gate::Open => self.handle(guard, lane, &head, item, &mut past, state, began),
-            Gate::Later(at) => Fate::Later(item, at),
+        let fate = match guard.gate(&item, head.sent, &mut past, began) {
+            Gate::Open(pass) => self.handle(guard, turn, &head, item, &mut past, pass, began),
+            Gate::Later(hold) => Fate::Later(item, hold),
             Gate::Shut(error) => Fate::Ends(Err(error), Some(item)),
         };
         let (result, item, past) = match fate {
             Fate::Ends(result, item) => (result, item, past),
-            Fate::Later(item, at) => match self.put_off(guard, lane, head.with(item), past, at) {
+            Fate::Later(item, hold) => match self.put_off(guard, turn.lane, head.with(item), past, hold) {
                 None => return None,
                 Some((item, past)) => (Err(TaskError::Cancelled), Some(item), past),
             },
         };
-        self.unload(lane, head.mark);
+        self.unload(turn.lane, head.mark);
         let attempts = past.attempts;
         let result = match result {
             Ok(result) => {
@@ -101,44 +129,81 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Err(error) => Err(self.bury(guard, item, past, error)),
         };
         let queued = guard.time(began).saturating_sub(head.sent);
-        Some(Done { seq: head.seq, queued, ran: 0, worker, attempts, result })
+        Some(Done { seq: head.seq, queued, ran: 0, worker: turn.worker, attempts, result })
     }
 
-    /// Calls the handler.
+    /// Calls the handler, and decides what follows.
     #[expect(clippy::too_many_arguments, reason = "what an attempt is made of")]
     fn handle(
         &self,
         guard: &GuardOf<'a, T, W>,
-        lane: usize,
+        turn: &mut Turn<'_, W::State>,
         head: &Entry<()>,
         item: T,
         past: &mut PastOf<T, W>,
-        state: &mut Option<W::State>,
+        pass: Option<Pass>,
         began: Instant,
     ) -> FateOf<T, W> {
-        past.attempts = past.attempts.saturating_add(1);
-        past.began.get_or_insert(began);
-        let copy = match guard.policies.copy.map(|copy| panics::catch(|| copy(&item))) {
+        let policies = &guard.policies;
+        let admitted = policies.breaker.as_ref().zip(pass);
+        let copy = match policies.copy.map(|copy| panics::catch(|| copy(&item))) {
             None => None,
             Some(Ok(copy)) => Some(copy),
-            Some(Err(payload)) => return Fate::Ends(Err(panicked(payload)), Some(item)),
+            Some(Err(payload)) => {
+                if let Some((breaking, pass)) = admitted {
+                    breaking.give_back(&pass);
+                }
+                return Fate::Ends(Err(panicked(payload)), Some(item));
+            }
         };
+        past.begin(began);
+        match &policies.retry {
+            Some(retry) if past.attempts == 1 => retry.deposit(1),
+            Some(_) => self.landing.note(|counts| counts.retried += 1),
+            None => {}
+        }
         let limit = guard.limit(head.sent, began);
         let answer = panics::catch(|| {
             let _within = limit.map(|at| Within::new(Some((at, guard.clock().clone()))));
-            let state = state.get_or_insert_with(|| self.kept_state(lane));
+            let state = turn.state.get_or_insert_with(|| self.kept_state(turn.lane));
             self.work.run(state, item)
         });
         let error = match answer {
-            Ok(Ok(result)) => return Fate::Ends(Ok(result), copy),
+            Ok(Ok(result)) => {
+                if let Some((breaking, pass)) = admitted {
+                    breaking.succeeded(&mut turn.tab, pass, guard.clock());
+                }
+                return Fate::Ends(Ok(result), copy);
+            }
             Ok(Err(error)) => error,
             Err(payload) => {
                 // A state that a panic has passed may be half-changed.
-                panics::drop_each(state.take());
+                panics::drop_each(turn.state.take());
                 panicked(payload)
             }
         };
-        Fate::Ends(Err(error), copy)
+        if let Some((breaking, pass)) = admitted {
+            let (counts, contained) = guard.counts(&error);
+            self.note_contained(contained);
+            match counts {
+                true => breaking.failed(&mut turn.tab, &pass),
+                false => breaking.succeeded(&mut turn.tab, pass, guard.clock()),
+            }
+        }
+        let Some(copy) = copy else { return Fate::Ends(Err(error), None) };
+        match guard.after(head.seq, head.sent, past, error) {
+            After::Again(hold) => Fate::Later(copy, hold),
+            After::Ends(error, contained) => {
+                self.note_contained(contained);
+                Fate::Ends(Err(error), Some(copy))
+            }
+        }
+    }
+
+    fn note_contained(&self, contained: bool) {
+        if contained {
+            self.landing.note(|counts| counts.contained += 1);
+        }
     }
 
     /// Puts an item back for later. It comes back itself if the service was stopped, and nothing is to be started any more.
@@ -148,20 +213,23 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         lane: usize,
         entry: Entry<T>,
         past: PastOf<T, W>,
-        at: Instant,
+        Hold { until, breaker }: Hold,
     ) -> Option<(T, PastOf<T, W>)> {
         let seq = entry.seq;
         guard.remember(seq, past);
         {
             let mut held = self.lanes[lane].queue.lock();
             let stopped = self.intake.lock().stopped.is_some_and(|first| seq >= first);
-            if stopped {
+            if stopped && !broken!("put_off_after_the_stop") {
                 drop(held);
                 return Some((entry.item, guard.recall(seq)));
             }
-            held.waiting.put_off(entry, at);
+            held.waiting.put_off(entry, until, breaker.is_some());
         }
-        self.call_at(guard, at);
+        if breaker.is_some_and(|breaker| breaker.has_room()) && !broken!("held_without_a_look") {
+            self.wake(guard, Awaken::Held);
+        }
+        self.call_at(guard, until);
         None
     }
 
@@ -170,21 +238,24 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let Some(clock) = &self.clock else { return };
         match guard.clock().call_at(at, &clock.sleeper) {
             Some(true) => {}
-            Some(false) => _ = self.wake_due(guard, false),
+            Some(false) => _ = self.wake(guard, Awaken::Due),
             None if clock.timer.set(at, &clock.alarm) => {}
             // There is nobody to wait any more: what was put off is tried at once.
-            None => _ = self.wake_due(guard, true),
+            None => _ = self.wake(guard, Awaken::All),
         }
     }
 
-    /// Makes those ready whose time has come, or with `all` whatever was put off; returns when the next is due.
-    pub(super) fn wake_due(&self, guard: &GuardOf<'a, T, W>, all: bool) -> Option<Instant> {
+    /// Makes items ready that were put off; returns when the next is due.
+    pub(super) fn wake(&self, guard: &GuardOf<'a, T, W>, which: Awaken) -> Option<Instant> {
         let mut next = None;
         for lane in 0..self.lanes.len() {
             let summons = {
                 let mut held = self.lanes[lane].queue.lock();
-                let at = if all { held.waiting.wakes_last() } else { None };
-                let woken = held.waiting.wake(at.unwrap_or_else(|| guard.clock().now()));
+                let woken = match which {
+                    Awaken::Due => held.waiting.wake(guard.clock().now()),
+                    Awaken::Held => held.waiting.wake_all(true),
+                    Awaken::All => held.waiting.wake_all(false),
+                };
                 next = next.into_iter().chain(held.waiting.wakes_at()).min();
                 let mut intake = self.intake.lock();
                 if woken > 0 && self.may_take(&mut held, &mut intake, lane) {
@@ -207,9 +278,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         error: TaskError<W::Error>,
     ) -> TaskError<W::Error> {
         let (error, contained) = guard.bury(item, past, error);
-        if contained {
-            self.landing.note(|counts| counts.contained += 1);
-        }
+        self.note_contained(contained);
         error
     }
 
@@ -240,6 +309,14 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
 impl<T: Send + 'static, W: Work<T> + 'static> Sleeper for Core<'static, T, W> {
     fn wake(&self) -> Option<Instant> {
-        self.guard.as_ref().and_then(|guard| self.wake_due(guard, false))
+        self.guard.as_ref().and_then(|guard| self.wake(guard, Awaken::Due))
+    }
+}
+
+impl<T: Send + 'static, W: Work<T> + 'static> Waiter for Core<'static, T, W> {
+    fn admits_again(&self) {
+        if let Some(guard) = &self.guard {
+            self.wake(guard, Awaken::Held);
+        }
     }
 }

@@ -240,6 +240,34 @@ impl<'a> Control<'a> {
         self.service.depth()
     }
 
+    /// How many items must not be started yet: they wait for the time of their retry, for the rate, or for a breaker. They are
+    /// part of the [`depth`](Control::depth).
+    ///
+    /// # Examples
+    ///
+    /// A test that knows when to move the clock:
+    ///
+    /// ```
+    /// use fanpool::{FanOut, RateLimit, testing::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let limit = RateLimit::builder(1, Duration::from_secs(60)).clock(&clock).build()?;
+    /// let (input, mut output) = FanOut::builder(|n: u8| Ok::<u8, ()>(n)).rate(limit).clock(&clock).start()?;
+    /// input.send(1)?;
+    /// input.send(2)?;
+    /// while input.control().put_off() < 1 {
+    ///     std::thread::yield_now();
+    /// }
+    /// clock.advance(Duration::from_secs(60));
+    /// assert!(output.recv().is_ok() && output.recv().is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn put_off(&self) -> usize {
+        self.service.put_off()
+    }
+
     /// How many items were accepted and their outcomes not taken: never more than the window.
     ///
     /// # Examples

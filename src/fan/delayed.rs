@@ -12,6 +12,8 @@ pub(super) struct Delayed<T> {
 
 struct Due<T> {
     at: Instant,
+    /// It waits for a breaker, and until then at most.
+    held: bool,
     entry: Entry<T>,
 }
 
@@ -24,18 +26,13 @@ impl<T> Delayed<T> {
         self.heap.len()
     }
 
-    pub(super) fn push(&mut self, entry: Entry<T>, at: Instant) {
-        self.heap.push(Due { at, entry });
+    pub(super) fn push(&mut self, entry: Entry<T>, at: Instant, held: bool) {
+        self.heap.push(Due { at, held, entry });
     }
 
     /// When the first is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|due| due.at)
-    }
-
-    /// When the last is due.
-    pub(super) fn last(&self) -> Option<Instant> {
-        self.heap.iter().map(|due| due.at).max()
     }
 
     /// The first, if its time has come.
@@ -46,11 +43,24 @@ impl<T> Delayed<T> {
         self.heap.pop().map(|due| due.entry)
     }
 
+    /// Takes all, or of those that are held all, the earliest first.
+    pub(super) fn take_all(&mut self, held: bool) -> Vec<Entry<T>> {
+        self.take(|due| due.held || !held)
+    }
+
     /// Takes those with numbers from `first` on.
     pub(super) fn take_from(&mut self, first: u64) -> Vec<Entry<T>> {
-        let (taken, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.heap).into_iter().partition(|due| due.entry.seq >= first);
+        self.take(|due| due.entry.seq >= first)
+    }
+
+    fn take(&mut self, which: impl Fn(&Due<T>) -> bool) -> Vec<Entry<T>> {
+        if !self.heap.iter().any(&which) {
+            return Vec::new();
+        }
+        let (mut taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap).into_iter().partition(which);
         self.heap = left.into();
+        // The heap's greatest is the earliest.
+        taken.sort_unstable_by(|one, other| other.cmp(one));
         taken.into_iter().map(|due| due.entry).collect()
     }
 }

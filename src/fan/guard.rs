@@ -5,10 +5,12 @@
 //! was put back under the queue's lock, and is read after the item was taken under that lock. So is the number of items that anything
 //! is remembered of, which spares the others the look.
 
+use super::breaking::Pass;
+use super::core::panicked;
 use super::policies::Policies;
-use crate::error::{Errors, TaskError};
+use crate::error::{Errors, Rejection, TaskError};
 use crate::panics;
-use crate::resilience::{Clock, later};
+use crate::resilience::{BreakerOpen, CircuitBreaker, Clock, Decision, Failure, later};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::HashMap;
@@ -24,16 +26,16 @@ pub(super) struct Past<E> {
     errors: Vec<(usize, TaskError<E>)>,
     /// When the first attempt began.
     pub(super) began: Option<Instant>,
-    /// The delay before this attempt.
-    #[expect(dead_code, reason = "for retries and rates, which come next")]
+    /// The delay before this attempt, that the retries asked for.
     pub(super) delay: Duration,
     /// The rate allows for the next attempt already.
-    #[expect(dead_code, reason = "for retries and rates, which come next")]
-    pub(super) granted: bool,
+    granted: bool,
 }
 
 pub(super) struct Guard<'a, T, E> {
     pub(super) policies: Policies<'a, T, E>,
+    /// The time is looked at for every attempt, not only for those that are taken together.
+    pub(super) timed: bool,
     /// When the service began, by the policies' clock.
     pub(super) began: Instant,
     pasts: Mutex<HashMap<u64, Past<E>>>,
@@ -42,10 +44,24 @@ pub(super) struct Guard<'a, T, E> {
 
 /// Whether an attempt may begin.
 pub(super) enum Gate<E> {
-    Open,
-    #[expect(dead_code, reason = "for retries and rates, which come next")]
-    Later(Instant),
+    /// With what the breaker, if there is one, is to be told.
+    Open(Option<Pass>),
+    Later(Hold),
     Shut(TaskError<E>),
+}
+
+/// How long an item is put off.
+pub(super) struct Hold {
+    pub(super) until: Instant,
+    /// Or until this breaker has room.
+    pub(super) breaker: Option<CircuitBreaker>,
+}
+
+/// An attempt has failed.
+pub(super) enum After<E> {
+    Again(Hold),
+    /// With what the item's outcome is, and whether a function that decides has panicked.
+    Ends(TaskError<E>, bool),
 }
 
 impl<E> Past<E> {
@@ -53,9 +69,15 @@ impl<E> Past<E> {
         Past { attempts: 0, errors: Vec::new(), began: None, delay: Duration::ZERO, granted: false }
     }
 
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.began.get_or_insert(now);
+        self.granted = false;
+    }
+
     /// Adds the error of an attempt. The first ones are kept, since they mostly tell the cause.
-    #[expect(dead_code, reason = "for retries and rates, which come next")]
-    pub(super) fn failed(&mut self, error: TaskError<E>) {
+    fn failed(&mut self, error: TaskError<E>) {
         if self.errors.len() < HISTORY {
             self.errors.push((self.attempts as usize, error));
         } else {
@@ -67,7 +89,8 @@ impl<E> Past<E> {
 impl<'a, T, E> Guard<'a, T, E> {
     pub(super) fn new(policies: Policies<'a, T, E>) -> Self {
         let began = policies.clock.now();
-        Guard { policies, began, pasts: Mutex::new(HashMap::new()), remembered: AtomicUsize::new(0) }
+        let timed = policies.looks_at_the_time();
+        Guard { policies, timed, began, pasts: Mutex::new(HashMap::new()), remembered: AtomicUsize::new(0) }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -91,11 +114,75 @@ impl<'a, T, E> Guard<'a, T, E> {
     }
 
     /// Asks the layers before the handler.
-    pub(super) fn gate(&self, sent: u64, _past: &mut Past<E>, now: Instant) -> Gate<E> {
-        if self.deadline(sent).is_some_and(|deadline| deadline <= now) {
+    pub(super) fn gate(&self, item: &T, sent: u64, past: &mut Past<E>, now: Instant) -> Gate<E> {
+        let deadline = self.deadline(sent);
+        if deadline.is_some_and(|deadline| deadline <= now) {
             return Gate::Shut(TaskError::Expired);
         }
-        Gate::Open
+        if let Some(rating) = self.policies.rate.as_ref().filter(|_| !past.granted) {
+            match rating.reserve(item, deadline) {
+                Err(payload) => return Gate::Shut(panicked(payload)),
+                Ok(None) => return Gate::Shut(TaskError::Expired),
+                Ok(Some(until)) => {
+                    past.granted = true;
+                    if until > now {
+                        return Gate::Later(Hold { until, breaker: None });
+                    }
+                }
+            }
+        }
+        let Some(breaking) = &self.policies.breaker else { return Gate::Open(None) };
+        match breaking.admit(item, now) {
+            Err(payload) => Gate::Shut(panicked(payload)),
+            Ok(Ok(pass)) => Gate::Open(Some(pass)),
+            Ok(Err((BreakerOpen { retry_after, .. }, breaker))) if self.policies.waits => {
+                let until = later(self.clock().now(), retry_after);
+                // An item is told in time that it is late.
+                let until = deadline.map_or(until, |deadline| deadline.min(until));
+                Gate::Later(Hold { until, breaker: Some(breaker) })
+            }
+            Ok(Err((BreakerOpen { retry_after, .. }, _))) => {
+                Gate::Shut(TaskError::Rejected(Rejection::BreakerOpen { retry_after }))
+            }
+        }
+    }
+
+    /// Whether an error of the handler's counts for the breaker, and whether the function that decides it panicked: then it does.
+    pub(super) fn counts(&self, error: &TaskError<E>) -> (bool, bool) {
+        let (Some(counts), TaskError::Failed(error)) = (&self.policies.counts, error) else { return (true, false) };
+        match panics::catch(|| counts(error)) {
+            Ok(counts) => (counts, false),
+            Err(payload) => {
+                panics::discard(payload);
+                (true, true)
+            }
+        }
+    }
+
+    /// Decides what becomes of an item after an attempt that failed.
+    pub(super) fn after(&self, seq: u64, sent: u64, past: &mut Past<E>, error: TaskError<E>) -> After<E> {
+        let Some(retry) = &self.policies.retry else { return After::Ends(error, false) };
+        let now = self.clock().now();
+        let since = |began: Instant| now.saturating_duration_since(began);
+        let failure = Failure {
+            number: seq,
+            attempts: past.attempts,
+            error: match &error {
+                TaskError::Failed(error) => Some(error),
+                _ => None,
+            },
+            elapsed: past.began.map_or(Duration::ZERO, since),
+            delay: past.delay,
+            left: self.deadline(sent).map(|deadline| deadline.saturating_duration_since(now)),
+        };
+        match retry.decide(&failure) {
+            Decision::Stop(_, contained) => After::Ends(error, contained),
+            Decision::Again(delay) => {
+                past.delay = delay;
+                past.failed(error);
+                After::Again(Hold { until: later(now, delay), breaker: None })
+            }
+        }
     }
 
     /// What is known of an item that was taken. It is forgotten with this.

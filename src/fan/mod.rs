@@ -47,6 +47,8 @@
 mod alarm;
 mod attempt;
 mod batch;
+mod breakers;
+mod breaking;
 mod builder;
 mod choices;
 mod collect;
@@ -67,6 +69,7 @@ mod output;
 mod pace;
 mod policies;
 mod queue;
+mod rating;
 mod resilient;
 mod send;
 mod serve;

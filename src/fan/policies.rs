@@ -18,13 +18,18 @@
 //! | handler | attempts | | `Ok`: the outcome |
 //! | retry | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
 
+use super::breaking::Breaking;
 use super::guard::Guard;
+use super::rating::Rating;
 use crate::error::{BuildError, Errors};
-use crate::resilience::Clock;
+use crate::resilience::{Clock, Retry};
 use std::time::Duration;
 
 /// Gets an item that ended without a result, and why.
 pub(super) type Sink<'a, T, E> = Box<dyn Fn(T, &Errors<E>) + Send + Sync + 'a>;
+
+/// Whether an error counts.
+pub(super) type Judge<'a, E> = Box<dyn Fn(&E) -> bool + Send + Sync + 'a>;
 
 pub(super) struct Policies<'a, T, E> {
     pub(super) clock: Clock,
@@ -35,19 +40,69 @@ pub(super) struct Policies<'a, T, E> {
     pub(super) dead: Option<Sink<'a, T, E>>,
     /// How an item is kept while the handler has it.
     pub(super) copy: Option<fn(&T) -> T>,
+    pub(super) retry: Option<Retry<E>>,
+    pub(super) rate: Option<Rating<'a, T>>,
+    pub(super) breaker: Option<Breaking<'a, T>>,
+    /// Which errors count for the breaker.
+    pub(super) counts: Option<Judge<'a, E>>,
+    /// Items wait for the breaker.
+    pub(super) waits: bool,
     /// Something of this was chosen.
     pub(super) any: bool,
 }
 
 impl<'a, T, E> Policies<'a, T, E> {
     pub(super) fn new() -> Self {
-        Policies { clock: Clock::system(), deadline: None, attempt: None, dead: None, copy: None, any: false }
+        Policies {
+            clock: Clock::system(),
+            deadline: None,
+            attempt: None,
+            dead: None,
+            copy: None,
+            retry: None,
+            rate: None,
+            breaker: None,
+            counts: None,
+            waits: false,
+            any: false,
+        }
+    }
+
+    /// Whether it matters when exactly an attempt begins.
+    pub(super) fn looks_at_the_time(&self) -> bool {
+        self.deadline.is_some()
+            || self.attempt.is_some()
+            || self.rate.is_some()
+            || self.breaker.as_ref().is_some_and(Breaking::times)
+            || self.retry.as_ref().is_some_and(Retry::has_an_end)
+    }
+
+    /// The breakers that items wait for.
+    pub(super) fn waits_for(&self) -> Option<&Breaking<'a, T>> {
+        self.breaker.as_ref().filter(|_| self.waits)
+    }
+
+    /// The option because of which an item may have to wait for a time, if any.
+    pub(super) fn puts_off(&self) -> Option<&'static str> {
+        let options = [
+            ("retry", self.retry.is_some()),
+            ("rate", self.rate.is_some()),
+            ("breaker_waits", self.waits_for().is_some()),
+        ];
+        options.into_iter().find_map(|(option, chosen)| chosen.then_some(option))
     }
 
     /// Checks the options. `batched`: the handler takes batches.
     pub(super) fn check(&self, batched: bool) -> Result<(), BuildError> {
         if self.any && batched {
             return Err(BuildError::Conflict { option: "policies", with: "handler of batches" });
+        }
+        if let Some(retry) = &self.retry {
+            retry.check()?;
+        }
+        if self.breaker.is_none() && (self.waits || self.counts.is_some()) {
+            let option = if self.waits { "breaker_waits" } else { "breaker_counts" };
+            return Err(BuildError::Conflict { option, with: "lack of a breaker" });
         }
         for (option, time) in [("deadline", self.deadline), ("attempt_timeout", self.attempt)] {
             if time == Some(Duration::ZERO) {
@@ -59,7 +114,10 @@ impl<'a, T, E> Policies<'a, T, E> {
 
     /// A scope has no timer, so nothing in it may have to wait for one.
     pub(super) fn check_scoped(&self) -> Result<(), BuildError> {
-        Ok(())
+        match self.puts_off() {
+            Some(option) => Err(BuildError::Conflict { option, with: "scope" }),
+            None => Ok(()),
+        }
     }
 
     /// What decides, if there is anything to decide.

@@ -188,9 +188,14 @@ impl<T> Queue<T> {
         self.ready.push_front(entry);
     }
 
-    /// Puts back what was taken, not to be started before `at`. Its key stays busy.
-    pub(super) fn put_off(&mut self, entry: Entry<T>, at: Instant) {
-        self.delayed.push(entry, at);
+    /// How many were put off.
+    pub(super) fn put_off_now(&self) -> usize {
+        self.delayed.len()
+    }
+
+    /// Puts back what was taken, not to be started before `at`, or if it is held for a breaker, before that has room. Its key stays busy.
+    pub(super) fn put_off(&mut self, entry: Entry<T>, at: Instant, held: bool) {
+        self.delayed.push(entry, at, held);
     }
 
     /// Makes those ready whose time has come; returns how many.
@@ -207,9 +212,12 @@ impl<T> Queue<T> {
         self.delayed.next()
     }
 
-    /// When the last one's time comes.
-    pub(super) fn wakes_last(&self) -> Option<Instant> {
-        self.delayed.last()
+    /// Makes those ready that are held for a breaker, or all that were put off; returns how many.
+    pub(super) fn wake_all(&mut self, held: bool) -> usize {
+        let woken = self.delayed.take_all(held);
+        let count = woken.len();
+        woken.into_iter().for_each(|entry| self.ready.push_back(entry));
+        count
     }
 
     /// An item of that key has ended: the next may be started.

@@ -1,9 +1,11 @@
 //! Options of a service about failures.
 
 use super::builder::FanOutBuilder;
+use super::rating::Rating;
 use super::work::Work;
 use crate::error::Errors;
-use crate::resilience::Clock;
+use crate::resilience::{Clock, RateLimit, RateLimits, Retry, hash_of};
+use std::hash::Hash;
 use std::time::Duration;
 
 impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
@@ -118,6 +120,104 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     {
         self.policies.dead = Some(Box::new(sink));
         self.policies.copy = Some(T::clone);
+        self.policies.any = true;
+        self
+    }
+
+    /// Tries an item again whose handler returned an error, as `retry` says. Each item is cloned before its handler is called.
+    ///
+    /// An item that waits for its next attempt sits in the pool's timer and holds no worker; it keeps its place in the window, in the order
+    /// of an [`ordered`](FanOutBuilder::ordered) service, and before the others of its [`key`](FanOutBuilder::key). An attempt that
+    /// could not begin before the item's [`deadline`](FanOutBuilder::deadline) is not waited for. The error of the last attempt is
+    /// that of the outcome. What a [`breaker`](FanOutBuilder::breaker) rejects is not tried again.
+    ///
+    /// A panic in the function of [`retry_if`](Retry::retry_if) is counted as [`contained`](crate::ServiceCounts::contained), and the item
+    /// is not tried again.
+    ///
+    /// # Default
+    ///
+    /// Every item has one attempt.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses what [`Retry`] does not allow, a service in a scope, a handler of batches, and a pool whose timer's thread the
+    /// operating system refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, Retry};
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// let calls = AtomicU32::new(0);
+    /// let (input, mut output) = FanOut::builder(move |n: u32| match calls.fetch_add(1, Ordering::Relaxed) {
+    ///     0 | 1 => Err("connection reset"),
+    ///     _ => Ok(n),
+    /// })
+    /// .retry(Retry::exponential(Duration::from_millis(1)).max_attempts(5))
+    /// .start()?;
+    /// input.send(7)?;
+    /// let outcome = output.recv()?;
+    /// assert_eq!((outcome.attempts, outcome.result.ok()), (3, Some(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retry(mut self, retry: Retry<W::Error>) -> Self
+    where
+        T: Clone,
+    {
+        self.policies.retry = Some(retry);
+        self.policies.copy = Some(T::clone);
+        self.policies.any = true;
+        self
+    }
+
+    /// Begins attempts no faster than `limit` allows. Items whose turn by the rate is later sit in the pool's timer and hold no worker;
+    /// one whose [`deadline`](FanOutBuilder::deadline) is before its turn ends as [`Expired`](crate::TaskError::Expired) at once. A turn that was
+    /// given to an item that is then stopped, or rejected by a breaker, is not given to another.
+    ///
+    /// Services that are given clones of one limit share it. Build it with the service's clock.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses it for a service in a scope and for a handler of batches.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, RateLimit};
+    /// use std::time::Duration;
+    ///
+    /// let limit = RateLimit::builder(1000, Duration::from_secs(1)).burst(10).build()?;
+    /// let (input, output) = FanOut::builder(|n: u32| Ok::<_, ()>(n)).rate(limit).start()?;
+    /// (0..20).try_for_each(|n| input.send(n).map(drop))?;
+    /// drop(input);
+    /// assert_eq!(output.count(), 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rate(mut self, limit: RateLimit) -> Self {
+        self.policies.rate = Some(Rating::All(limit));
+        self.policies.any = true;
+        self
+    }
+
+    /// As [`rate`](FanOutBuilder::rate), with one limit for each key: a host, a tenant, a file. A panic of `key` fails the item.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, RateLimit};
+    /// use std::time::Duration;
+    ///
+    /// let limits = RateLimit::builder(100, Duration::from_secs(1)).build_keyed(1000)?;
+    /// let (input, output) = FanOut::builder(|(host, page): (&str, u32)| Ok::<_, ()>(page))
+    ///     .rate_by(limits, |(host, _)| *host)
+    ///     .start()?;
+    /// input.send(("example.org", 1))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rate_by<K: Hash>(mut self, limits: RateLimits, key: impl Fn(&T) -> K + Send + Sync + 'a) -> Self {
+        self.policies.rate = Some(Rating::ByKey(limits, Box::new(move |item| hash_of(&key(item)))));
         self.policies.any = true;
         self
     }

@@ -53,6 +53,8 @@ pub(super) trait Service: Send + Sync {
     fn is_paused(&self) -> bool;
     /// Items that wait to be started.
     fn depth(&self) -> usize;
+    /// Those of them that must not be started yet.
+    fn put_off(&self) -> usize;
     fn in_flight(&self) -> usize;
     fn counts(&self) -> ServiceCounts;
     /// Whether the calling thread runs an item of this service, or is a worker that it may need.
@@ -139,6 +141,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
             held.waiting.waiting() + intake.lanes[at].arrived.len() + hands
         };
         self.lanes.iter().enumerate().map(depth).sum()
+    }
+
+    fn put_off(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.queue.lock().waiting.put_off_now()).sum()
     }
 
     fn in_flight(&self) -> usize {

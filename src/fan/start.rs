@@ -11,7 +11,7 @@ use crate::error::BuildError;
 use crate::group::Options;
 use crate::job::Job;
 use crate::pool::{Alarm, MAX_WORKERS, NORMAL, Pool, Workers};
-use crate::resilience::Sleeper;
+use crate::resilience::{Sleeper, Waiter};
 use crate::scope::Door;
 use crate::sync::{Arc, Weak};
 use std::fmt;
@@ -126,13 +126,21 @@ where
         let groups = if shards.is_empty() { vec![group] } else { shards.to_vec() };
         let resizer = matches!(home, Home::Own(_)).then(|| pool.resizer());
         let timer = pool.timer().clone();
+        if policies.puts_off().is_some() && policies.clock.is_system() {
+            timer.ensure()?;
+        }
         let tap = Box::new(move |lane: usize, job: Job<'static>| groups[lane % groups.len()].push(job));
         let clock = move |me: &Weak<Core<'static, T, W>>| {
             let alarm: Weak<dyn Alarm> = me.clone();
             let sleeper: Weak<dyn Sleeper> = me.clone();
             Some(Clock { timer, alarm, sleeper })
         };
-        Ok(choices.assemble(work, policies, home, lanes, host, tap, clock, resizer))
+        let (core, output) = choices.assemble(work, policies, home, lanes, host, tap, clock, resizer);
+        if let Some(breaking) = core.guard.as_ref().and_then(|guard| guard.policies.waits_for()) {
+            let waiter: Weak<dyn Waiter> = core.me.clone();
+            breaking.watch(waiter);
+        }
+        Ok((core, output))
     }
 }
 

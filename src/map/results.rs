@@ -2,6 +2,7 @@
 
 use super::engine::{Engine, Progress};
 use super::work::Work;
+use crate::error::{Errors, KEPT, OnError, Tally, TaskError};
 use crate::sync::now;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,35 @@ where
                 return self.engine.stop();
             }
         }
+    }
+}
+
+impl<'env, I, W, T, X> Results<'_, '_, 'env, I, W>
+where
+    I: Iterator + 'env,
+    I::Item: Send + 'env,
+    W: Work<I::Item, Out = Result<T, X>> + 'env,
+    T: 'env,
+    X: 'env,
+{
+    /// Takes results until the rule ends the run, or there are no more.
+    pub(super) fn judge(mut self, on_error: OnError) -> (Vec<(usize, T)>, Errors<X>, Tally) {
+        let (mut values, mut errors, mut tally) = (Vec::new(), Errors::new(KEPT), Tally::default());
+        while !on_error.is_over(tally) {
+            match self.next_indexed() {
+                None => break,
+                Some((index, Ok(value))) => {
+                    tally.succeeded += 1;
+                    values.push((index, value));
+                }
+                Some((index, Err(error))) => {
+                    tally.failed += 1;
+                    drop(errors.push(index, TaskError::Failed(error)));
+                }
+            }
+        }
+        drop(errors.sort());
+        (values, errors, tally)
     }
 }
 

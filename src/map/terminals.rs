@@ -6,6 +6,7 @@ use super::options::{Ending, Map, Place, StopReason};
 use super::results::{Each, Meter, Results};
 use super::work::{Reduced, Work};
 use crate::cancel::CancelToken;
+use crate::error::{Errors, OnError};
 use crate::group::{Options, TaskGroup};
 use crate::panics;
 use crate::pool::Priority;
@@ -258,6 +259,65 @@ where
                     Err(error) => errors.push((index, error)),
                 }
             }
+            (values, errors)
+        })
+    }
+
+    /// Collects the results if the run succeeds by the rule of `on_error`: without those that failed, if some may. What has not started
+    /// when the rule ends the run is dropped. In order the outcome is that of a serial loop under the same rule.
+    ///
+    /// Errors that were tolerated are dropped; [`partition_with`](Map::partition_with) returns them.
+    ///
+    /// # Errors
+    ///
+    /// [`Errors`] by the index of their items, if the run has failed. Items that were dropped are not in its
+    /// [`cancelled`](Errors::cancelled): how many there would have been is not known.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect): a panic is never tolerated.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{OnError, Pool};
+    ///
+    /// let pool = Pool::new();
+    /// let parse = |rule| pool.map(["1", "x", "3"], str::parse::<u8>).try_collect_with(rule);
+    /// assert_eq!(parse(OnError::Limit(1)).unwrap(), [1, 3]);
+    /// assert_eq!(parse(OnError::FirstSuccess).unwrap(), [1]);
+    /// assert_eq!(parse(OnError::CollectAll).unwrap_err().first().unwrap().0, 1);
+    /// ```
+    pub fn try_collect_with(self, on_error: OnError) -> E::Of<Result<Vec<T>, Errors<X>>> {
+        self.run(|results| {
+            let (values, errors, tally) = results.judge(on_error);
+            if on_error.is_lost(tally, 0) {
+                Err(errors)
+            } else {
+                Ok(values.into_iter().map(|(_, value)| value).collect())
+            }
+        })
+    }
+
+    /// As [`try_collect_with`](Map::try_collect_with), for both: the results by the index of their items, and every error whether tolerated
+    /// or not.
+    ///
+    /// # Panics
+    ///
+    /// As [`collect`](Map::collect).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{OnError, Pool};
+    ///
+    /// let numbers = Pool::new().map(["1", "x", "3"], str::parse::<u8>).partition_with(OnError::Limit(1));
+    /// assert_eq!((numbers.0, numbers.1.count()), (vec![(0, 1), (2, 3)], 1));
+    /// ```
+    #[expect(clippy::type_complexity, reason = "two lists")]
+    pub fn partition_with(self, on_error: OnError) -> E::Of<(Vec<(usize, T)>, Errors<X>)> {
+        self.run(|results| {
+            let (values, errors, _) = results.judge(on_error);
             (values, errors)
         })
     }

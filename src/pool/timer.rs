@@ -13,9 +13,11 @@
 //! in the same critical section; whoever lists an earlier one notifies it. An alarm is called with no lock held.
 
 use super::shared::Shared;
+use crate::error::BuildError;
 use crate::join::{Clock, Forks};
 use crate::panics;
 use crate::sync::{Arc, Condvar, MODEL, Mutex, Weak, thread};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Time between two ticks: long against the cost of a promotion (a few microseconds), short against what is worth
@@ -94,18 +96,33 @@ impl Timer {
         true
     }
 
+    /// Starts the thread unless it runs, for whoever cannot do without.
+    pub(crate) fn ensure(&self) -> Result<(), BuildError> {
+        let mut state = self.bell.state.lock();
+        if state.ended || state.by_hand || MODEL || self.shared.is_forked() {
+            return Ok(());
+        }
+        state.refused = false;
+        self.try_start(&mut state).map_err(|source| BuildError::Thread { wanted: 1, started: 0, source })
+    }
+
     /// Starts the thread unless it runs; false if the operating system refuses it.
     fn start(&self, state: &mut State) -> bool {
-        if state.thread.is_none() && !state.refused && !MODEL {
-            let bell = self.bell.clone();
-            let name = format!("{}-timer", self.shared.config.name);
-            match thread::start(name, Some(STACK), move || bell.run()) {
-                // The thread cannot end before it gets the lock that is held here.
-                Ok(thread) => state.thread = Some((thread.id(), thread)),
-                Err(_) => state.refused = true,
-            }
+        if !state.refused && !MODEL {
+            state.refused = self.try_start(state).is_err();
         }
         state.thread.is_some()
+    }
+
+    fn try_start(&self, state: &mut State) -> io::Result<()> {
+        if state.thread.is_none() {
+            let bell = self.bell.clone();
+            let name = format!("{}-timer", self.shared.config.name);
+            let thread = thread::start(name, Some(STACK), move || bell.run())?;
+            // The thread cannot end before it gets the lock that is held here.
+            state.thread = Some((thread.id(), thread));
+        }
+        Ok(())
     }
 }
 

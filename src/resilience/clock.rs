@@ -75,6 +75,10 @@ impl Clock {
         Clock { manual: None }
     }
 
+    pub(crate) fn is_system(&self) -> bool {
+        self.manual.is_none()
+    }
+
     /// What time it is.
     ///
     /// # Examples

@@ -26,8 +26,7 @@ pub(crate) use model::{Condvar, Mutex, MutexGuard, atomic, channel, local, threa
 pub(crate) mod conformance;
 
 pub(crate) use crossbeam_utils::CachePadded;
-use std::sync::OnceLock;
-pub(crate) use std::sync::{Arc, Weak};
+pub(crate) use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 /// Atomics for estimates that no protocol rests on; loom does not look at these.

@@ -16,6 +16,7 @@ mod ending;
 mod fan;
 mod fan_attacked;
 mod fan_batch;
+mod fan_breaker;
 mod fan_cancel;
 mod fan_control;
 mod fan_ends;
@@ -28,6 +29,7 @@ mod fan_pipes;
 mod fan_pipes_ends;
 mod fan_policies;
 mod fan_property;
+mod fan_retry;
 mod fan_routes;
 mod fan_scope;
 mod found;
@@ -109,6 +111,13 @@ pub(crate) fn check_seeds<C: std::fmt::Debug + 'static>(
     }
     if let Err(payload) = runner.join() {
         std::panic::resume_unwind(payload);
+    }
+}
+
+/// Waits until so many items of a service wait for a time.
+pub(crate) fn until_put_off(control: &fanpool::Control<'_>, items: usize) {
+    while control.put_off() != items {
+        std::thread::yield_now();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Options for circuit breakers.
 
+use super::waiters::Waiters;
 use super::window::Span;
 use super::{BreakerChange, Breakers, CircuitBreaker};
 use crate::error::BuildError;
@@ -31,6 +32,8 @@ pub(super) struct Options {
     pub(super) probe_timeout: Duration,
     pub(super) on_change: OnChange,
     pub(super) clock: Clock,
+    /// Who has items that wait for an admission.
+    pub(super) waiters: Waiters,
 }
 
 /// Options for a [`CircuitBreaker`], or for one per key.
@@ -411,6 +414,7 @@ impl CircuitBreakerBuilder {
             probe_timeout: self.probe_timeout.unwrap_or(self.open_for),
             on_change: self.on_change,
             clock: self.clock,
+            waiters: Waiters::default(),
         })
     }
 }

@@ -1,16 +1,18 @@
 //! One breaker for each key.
 
-use super::CircuitBreaker;
 use super::builder::Options;
-use crate::resilience::Clock;
-use crate::sync::{Arc, Mutex};
+use super::{CircuitBreaker, Waiter};
+use crate::resilience::{Clock, hash_of};
+use crate::sync::{Arc, Mutex, Weak};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
+use std::time::Duration;
 
 /// A family of [`CircuitBreaker`]s with the same options, one for each key: for hosts, tenants or shards that fail independently.
 ///
-/// Keys are numbers; what else names something is hashed by the caller, and two keys of one hash have one breaker. Clones are the same
-/// family.
+/// Keys are numbers; what else names something is told apart by its hash (see [`of`](Breakers::of)), and two keys of one hash have one
+/// breaker. Clones are the same family.
 ///
 /// # Bound
 ///
@@ -63,13 +65,8 @@ impl Breakers {
     /// # Examples
     ///
     /// ```
-    /// use fanpool::CircuitBreaker;
-    /// use std::hash::{BuildHasher, RandomState};
-    ///
-    /// let hosts = CircuitBreaker::builder().build_keyed(1000)?;
-    /// let hasher = RandomState::new();
-    /// let breaker = hosts.get(hasher.hash_one("example.org"));
-    /// assert!(breaker.admit().is_ok());
+    /// let shards = fanpool::CircuitBreaker::builder().build_keyed(1000)?;
+    /// assert!(shards.get(3).admit().is_ok());
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     #[must_use]
@@ -89,6 +86,30 @@ impl Breakers {
         // Outside of the lock: what is dropped here may be long.
         drop(forgotten);
         breaker
+    }
+
+    /// The breaker of a key that is no number: by its hash, with a function that is the same for the whole process. It is the one that
+    /// [`breaker_by`](crate::FanOutBuilder::breaker_by) uses for such a key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let hosts = fanpool::CircuitBreaker::builder().minimum_calls(1).build_keyed(1000)?;
+    /// hosts.of("example.org").admit()?.failure();
+    /// assert!(hosts.of(&String::from("example.org")).admit().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of(&self, key: &(impl Hash + ?Sized)) -> CircuitBreaker {
+        self.get(hash_of(key))
+    }
+
+    pub(crate) fn watch(&self, waiter: Weak<dyn Waiter>) {
+        self.family.options.waiters.add(waiter);
+    }
+
+    pub(crate) fn slow_call(&self) -> Option<Duration> {
+        self.family.options.slow_call
     }
 
     /// How many breakers are kept.

@@ -55,13 +55,15 @@ pub(super) struct Machine {
     pub(super) untold: VecDeque<BreakerChange>,
     /// A thread is telling them.
     pub(super) telling: bool,
+    /// There is room for calls where there was none.
+    pub(super) made_room: bool,
 }
 
 impl Machine {
     pub(super) fn new(options: &Options, key: Option<u64>) -> Machine {
         let phase = Phase::Closed(Window::new(options.span, &mut Now::new(&options.clock)));
         let (counts, untold) = (BreakerCounts::default(), VecDeque::new());
-        Machine { key, era: 0, phase, next_probe: 1, counts, untold, telling: false }
+        Machine { key, era: 0, phase, next_probe: 1, counts, untold, telling: false, made_room: false }
     }
 
     /// What is told outside of the lock: the era, and in the lowest bit whether the breaker is closed.
@@ -182,7 +184,9 @@ impl Machine {
     /// Takes a ticket back as if it had never been given.
     pub(super) fn give_back(&mut self, ticket: Ticket) {
         if let Phase::HalfOpen { probes, .. } = &mut self.phase {
+            let before = probes.len();
             probes.retain(|probe| probe.id != ticket.probe || broken!("breaker_probe_kept"));
+            self.made_room |= probes.len() < before;
         }
     }
 
@@ -207,6 +211,7 @@ impl Machine {
         self.phase = phase;
         self.next_era();
         self.counts.changes += 1;
+        self.made_room |= matches!(self.phase, Phase::Closed(_));
         if options.on_change.is_some() {
             self.untold.push_back(BreakerChange { key: self.key, from, to: self.state(), at, calls, failures });
         }

@@ -4,7 +4,7 @@
 //! was over, where one call was to probe, and neither counts a call that panics. Here both are promises with models. The states and their
 //! names are those that Michael Nygard gave the pattern in *Release It!*.
 //!
-//! **One lock, and one word beside it.** All that a breaker knows is the [`Machine`](machine::Machine), under one mutex. Every change of the
+//! **One lock, and one word beside it.** All that a breaker knows is the [`Machine`], under one mutex. Every change of the
 //! state begins a new *era*. The word holds the era and whether the breaker is closed; it is stored, `Relaxed`, under the lock by whoever
 //! changed the machine, before the lock is released, and so its values are those of the machine in their order. Whoever asks for admission
 //! loads it, `Relaxed`: nothing else is read because of what it says, and whoever learned of a change by any other way that orders
@@ -29,20 +29,22 @@ mod builder;
 mod keyed;
 mod machine;
 mod permit;
+mod waiters;
 mod window;
 
 pub use builder::CircuitBreakerBuilder;
 pub use keyed::Breakers;
 pub(crate) use machine::{Answers, Ticket};
 pub use permit::{BreakerOpen, CallError, Permit};
+pub(crate) use waiters::Waiter;
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Arc, CachePadded, Mutex, broken};
+use crate::sync::{Arc, CachePadded, Mutex, Weak, broken};
 use builder::Options;
 use machine::{Machine, Now};
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Stops calls to something that fails, until it is likely to work again.
 ///
@@ -240,13 +242,28 @@ impl CircuitBreaker {
     /// No calls are made with this ticket, or no more.
     pub(crate) fn give_back(&self, ticket: Ticket) {
         if ticket.is_probe() {
-            self.inner.machine.lock().give_back(ticket);
+            self.step(|machine, _, _| machine.give_back(ticket));
         }
+    }
+
+    /// Has `waiter` called whenever there is room again, apart from that the time comes.
+    pub(crate) fn watch(&self, waiter: Weak<dyn Waiter>) {
+        self.inner.options.waiters.add(waiter);
+    }
+
+    /// From when on a success is a slow one.
+    pub(crate) fn slow_call(&self) -> Option<Duration> {
+        self.inner.options.slow_call
     }
 
     /// When to ask again: now or earlier, unless no call is admitted. It may be earlier, if a probe answers.
     pub(crate) fn retry_at(&self) -> Instant {
         self.step(|machine, options, now| machine.free_at(options, now))
+    }
+
+    /// Whether somebody who asks now would be admitted, if nobody else asks.
+    pub(crate) fn has_room(&self) -> bool {
+        self.step(|machine, options, now| machine.free_at(options, now) <= now.get())
     }
 
     /// Does something to the machine, and what follows from that.
@@ -259,7 +276,11 @@ impl CircuitBreaker {
         }
         let tells = !machine.untold.is_empty() && (!machine.telling || broken!("breaker_told_out_of_turn"));
         machine.telling |= tells;
+        let room = std::mem::take(&mut machine.made_room);
         drop(machine);
+        if room && !broken!("breaker_room_untold") {
+            options.waiters.call();
+        }
         if tells {
             self.tell();
         }
