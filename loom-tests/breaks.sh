@@ -84,6 +84,14 @@ breaker_word_stale         breaker::an_admission_against_the_opening
 breaker_probe_kept         breaker::a_probe_given_back_against_an_admission
 breaker_lost_probe_counts  breaker::a_probe_that_answers_against_the_one_in_its_place
 breaker_told_out_of_turn   breaker::two_threads_make_changes_and_all_are_told_in_order
+breaker_room_untold        policies::a_held_item_against_the_probe_that_closes_the_breaker
+held_without_a_look        policies::a_held_item_against_the_probe_that_closes_the_breaker
+put_off_after_the_stop     policies::a_stop_against_the_retry_timer
+budget_spends_twice        policies::two_withdraw_from_a_budget_for_one
+two_answers_of_a_hedge     policies::two_answers_of_one_item
+first_failure_decides      policies::two_failures_of_one_item
+hedged_after_the_stop      policies::no_second_attempt_after_a_stop
+verdict_stops_nothing      policies::fail_fast_against_the_last_success
 "
 
 # Caught on real threads, in a build with `--cfg fanpool_breaks`; these take a minute where a test hangs.
@@ -104,6 +112,7 @@ leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_
 
 # Likewise, by the tests beside the code.
 units="
+alarm_stops_nothing        fan::alarm::tests::the_alarm_stops_a_service_that_has_failed
 deaf_keeps_hands           fan::alarm::tests::without_an_alarm_nothing_stays_in_the_hand_of_a_busy_thread
 alarm_rests_unseen         fan::alarm::tests::the_alarm_rests_while_a_handler_runs
 leftovers_forgotten        fan::batch::tests::what_the_first_batch_after_a_pause_leaves_is_due_in_time

@@ -13,6 +13,16 @@ use crate::sync::{MODEL, broken, now};
 use std::collections::VecDeque;
 use std::time::Instant;
 
+/// What came of emptying hands, for when no lock is held.
+struct Rest<R, E> {
+    /// Outcomes that nobody wants.
+    unwanted: VecDeque<Done<R, E>>,
+    /// From which number on the service is to be stopped.
+    over: Option<u64>,
+}
+
+type RestOf<T, W> = Rest<<W as Work<T>>::Out, <W as Work<T>>::Error>;
+
 /// Looks in a row that find nothing to do before the alarm rests: 10 ms.
 const LINGER: usize = if MODEL { 0 } else { 100 };
 
@@ -40,11 +50,11 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// One look at a lane; returns whether nothing there relies on the next.
     fn look_after(&self, lane: usize, again: &mut Option<Instant>) -> bool {
-        let mut unwanted = VecDeque::new();
+        let mut rest = Rest { unwanted: VecDeque::new(), over: None };
         let (summons, quiet) = {
             let mut guard = self.lanes[lane].queue.lock();
             let held = &mut *guard;
-            let mut quiet = broken!("alarm_takes_nothing_back") || self.empty_hands(held, false, &mut unwanted);
+            let mut quiet = broken!("alarm_takes_nothing_back") || self.empty_hands(held, false, &mut rest);
             let mut intake = self.intake.lock();
             let accepted = intake.accepted;
             let may = self.may_take(held, &mut intake, lane);
@@ -70,20 +80,21 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             };
             (summons, quiet)
         };
-        self.drop_elsewhere(lane, unwanted);
+        self.see_to(lane, rest);
         self.follow(lane, summons);
         quiet
     }
 
-    /// Takes from the hands of a lane what is stuck there, or with `all` everything; returns whether they held nothing. Outcomes
-    /// that are not wanted go to `unwanted`.
-    fn empty_hands(&self, held: &mut HeldOf<T, W>, all: bool, unwanted: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
+    /// Takes from the hands of a lane what is stuck there, or with `all` everything; returns whether they held nothing. What
+    /// is left to do goes to `rest`.
+    fn empty_hands(&self, held: &mut HeldOf<T, W>, all: bool, rest: &mut RestOf<T, W>) -> bool {
         let mut empty = true;
         for slot in &held.slots {
             let mut stuck = false;
             let land = |done: &mut VecDeque<_>| {
                 stuck = true;
-                self.landing.land(done);
+                // Each is lower than those before.
+                rest.over = self.landing.land(done).1.or(rest.over);
             };
             let Some((waiting, mut finished)) = slot.rescue(all, land) else { continue };
             empty = false;
@@ -96,7 +107,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             waiting.into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
             // They have landed, so outcomes of a key stay in order.
             finished.keys.iter().for_each(|key| held.waiting.finish(*key));
-            unwanted.extend(finished.done);
+            rest.unwanted.extend(finished.done);
         }
         empty
     }
@@ -106,22 +117,28 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn go_deaf(&self) {
         self.deaf.store(true, Ordering::Relaxed);
         for (at, lane) in self.lanes.iter().enumerate() {
-            let mut unwanted = VecDeque::new();
+            let mut rest = Rest { unwanted: VecDeque::new(), over: None };
             if !broken!("deaf_keeps_hands") {
-                self.empty_hands(&mut lane.queue.lock(), true, &mut unwanted);
+                self.empty_hands(&mut lane.queue.lock(), true, &mut rest);
             }
-            self.drop_elsewhere(at, unwanted);
+            self.see_to(at, rest);
         }
         self.rouse();
     }
 
-    /// Has the pool drop values of the user's: whatever that does or waits for, the alarm's thread must go on.
-    fn drop_elsewhere(&self, lane: usize, mut unwanted: VecDeque<Done<W::Out, W::Error>>) {
-        if unwanted.is_empty() || broken!("alarm_drops_itself") {
+    /// Stops the service if that is to be done. Has the pool drop values of the user's: whatever that does or waits for, the alarm's thread must go on.
+    fn see_to(&self, lane: usize, Rest { mut unwanted, over }: RestOf<T, W>) {
+        let over = over.filter(|_| !broken!("alarm_stops_nothing"));
+        let withdrawn = over.map_or_else(Vec::new, |first| self.withdraw(first));
+        if unwanted.is_empty() && withdrawn.is_empty() || broken!("alarm_drops_itself") {
             return;
         }
+        let (service, mut withdrawn) = (self.me.clone(), withdrawn.into_iter());
         let job = Job::new(move |call| {
             panics::drop_each(unwanted.drain(..));
+            if let Some(core) = service.upgrade() {
+                withdrawn.by_ref().for_each(|(lane, entries)| core.land_cancelled(lane, entries));
+            }
             match call {
                 Call::Start => Verdict::Finished,
                 Call::Abandon => Verdict::NotStarted,
@@ -232,5 +249,37 @@ mod tests {
         core.go_deaf();
         core.close(crate::SendReason::Closed);
         assert_eq!(output.count(), 2);
+    }
+
+    /// A failure that ends the service lies in the hand of a thread that is stuck with the next item.
+    #[test]
+    fn the_alarm_stops_a_service_that_has_failed() {
+        let (begun, begins) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let work = move |n: u64| match n {
+            0 => Err(n),
+            1 => {
+                begun.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+                Ok(n)
+            }
+            n => Ok(n),
+        };
+        let builder = FanOut::builder(work).workers(1).ordered().on_error(crate::OnError::FailFast);
+        let (core, output) = builder.launch().unwrap();
+        core.pause();
+        (0..4).for_each(|n| _ = core.accept(n, Wait::Not).unwrap());
+        core.armed.store(true, Ordering::Relaxed);
+        core.pace.believe_cheap();
+        core.resume();
+        begins.recv().unwrap();
+        while core.closed().is_none() {
+            core.due();
+        }
+        assert_eq!(core.closed(), Some(crate::SendReason::Cancelled));
+        drop(open);
+        let ends: Vec<_> = output.map(|outcome| outcome.result.map_err(|error| error.is_cancelled())).collect();
+        assert_eq!(ends, [Err(false), Ok(1), Err(true), Err(true)]);
     }
 }

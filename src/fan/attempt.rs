@@ -31,18 +31,17 @@ use crate::sync::{broken, now};
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// What is to become of an item.
-enum Fate<T, R, E> {
-    /// It ends so. The item is there unless the handler has it and nobody else wants it.
-    Ends(Result<R, TaskError<E>>, Option<T>),
-    /// It is not to be started before that time.
-    Later(T, Hold),
+/// What a thread knows of an item when it is through with it.
+pub(super) struct Ended<R, E> {
+    /// The outcome, unless the item was put off or somebody else has it.
+    pub(super) done: Option<Done<R, E>>,
+    /// Its key may be given on.
+    pub(super) free: bool,
 }
 
-type FateOf<T, W> = Fate<T, <W as Work<T>>::Out, <W as Work<T>>::Error>;
-type GuardOf<'a, T, W> = Guard<'a, T, <W as Work<T>>::Error>;
+pub(super) type GuardOf<'a, T, W> = Guard<'a, T, <W as Work<T>>::Error>;
+type EndedOf<T, W> = Ended<<W as Work<T>>::Out, <W as Work<T>>::Error>;
 type PastOf<T, W> = Past<<W as Work<T>>::Error>;
-type DoneOf<T, W> = Done<<W as Work<T>>::Out, <W as Work<T>>::Error>;
 
 /// Which of the items that were put off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +61,8 @@ pub(super) struct Turn<'t, S> {
     tab: Tab,
     /// When it began.
     began: Instant,
+    /// When the attempt began.
+    at: Instant,
 }
 
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
@@ -78,12 +79,15 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         last: &mut Instant,
     ) {
         let began = *last;
-        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: guard.clock().now() };
-        let mut done = None;
+        let at = guard.clock().now();
+        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: at, at };
+        let (mut done, mut key) = (None, None);
         let mut seen = 0;
-        while let Some(entry) = slot.next(done.take(), self.halted.load(Ordering::Relaxed)) {
-            let key = self.settings.keyed.then_some(entry.mark);
-            done = self.attempt(guard, &mut turn, entry).map(|done| (done, key));
+        while let Some(entry) = slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed)) {
+            let mark = entry.mark;
+            let ended = self.attempt(guard, &mut turn, entry);
+            key = (self.settings.keyed && ended.free).then_some(mark);
+            done = ended.done;
             seen += 1;
         }
         if let Some(breaking) = &guard.policies.breaker {
@@ -97,39 +101,20 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         finished.done.iter_mut().for_each(|done| done.ran = each);
     }
 
-    /// Sees to one item; `None` if it was put off.
-    fn attempt(
-        &self,
-        guard: &GuardOf<'a, T, W>,
-        turn: &mut Turn<'_, W::State>,
-        entry: Entry<T>,
-    ) -> Option<DoneOf<T, W>> {
-        let began = if guard.timed { guard.clock().now() } else { turn.began };
+    /// Sees to one item.
+    fn attempt(&self, guard: &GuardOf<'a, T, W>, turn: &mut Turn<'_, W::State>, entry: Entry<T>) -> EndedOf<T, W> {
+        turn.at = if guard.timed { guard.clock().now() } else { turn.began };
+        let began = turn.at;
         let (head, item) = entry.split();
+        if guard.hedging.as_ref().is_some_and(|hedging| hedging.is_copy(head.seq)) {
+            return self.second_attempt(guard, turn, &head, item, began);
+        }
         let mut past = guard.recall(head.seq);
-        let fate = match guard.gate(&item, head.sent, &mut past, began) {
-            Gate::Open(pass) => self.handle(guard, turn, &head, item, &mut past, pass, began),
-            Gate::Later(hold) => Fate::Later(item, hold),
-            Gate::Shut(error) => Fate::Ends(Err(error), Some(item)),
-        };
-        let (result, item, past) = match fate {
-            Fate::Ends(result, item) => (result, item, past),
-            Fate::Later(item, hold) => match self.put_off(guard, turn.lane, head.with(item), past, hold) {
-                None => return None,
-                Some((item, past)) => (Err(TaskError::Cancelled), Some(item), past),
-            },
-        };
-        self.unload(turn.lane, head.mark);
-        let attempts = past.attempts;
-        let result = match result {
-            Ok(result) => {
-                panics::drop_each(item);
-                Ok(result)
-            }
-            Err(error) => Err(self.bury(guard, item, past, error)),
-        };
-        let queued = guard.time(began).saturating_sub(head.sent);
-        Some(Done { seq: head.seq, queued, ran: 0, worker: turn.worker, attempts, result })
+        match guard.gate(&item, head.sent, &mut past, began) {
+            Gate::Open(pass) => self.handle(guard, turn, &head, item, past, pass, began),
+            Gate::Later(hold) => self.postpone(guard, turn, &head, item, past, hold),
+            Gate::Shut(error) => self.fail(guard, turn, &head, past, error, Some(item)),
+        }
     }
 
     /// Calls the handler, and decides what follows.
@@ -140,20 +125,23 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         turn: &mut Turn<'_, W::State>,
         head: &Entry<()>,
         item: T,
-        past: &mut PastOf<T, W>,
+        mut past: PastOf<T, W>,
         pass: Option<Pass>,
         began: Instant,
-    ) -> FateOf<T, W> {
+    ) -> EndedOf<T, W> {
         let policies = &guard.policies;
-        let admitted = policies.breaker.as_ref().zip(pass);
-        let copy = match policies.copy.map(|copy| panics::catch(|| copy(&item))) {
-            None => None,
-            Some(Ok(copy)) => Some(copy),
-            Some(Err(payload)) => {
-                if let Some((breaking, pass)) = admitted {
+        let copied = panics::catch(|| {
+            let copy = policies.copy.map(|copy| copy(&item));
+            let second = guard.hedging.as_ref().zip(policies.copy).map(|(hedging, copy)| (hedging, copy(&item)));
+            (copy, second)
+        });
+        let (copy, second) = match copied {
+            Ok(copies) => copies,
+            Err(payload) => {
+                if let Some((breaking, pass)) = policies.breaker.as_ref().zip(pass) {
                     breaking.give_back(&pass);
                 }
-                return Fate::Ends(Err(panicked(payload)), Some(item));
+                return self.fail(guard, turn, head, past, panicked(payload), Some(item));
             }
         };
         past.begin(began);
@@ -162,42 +150,124 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Some(_) => self.landing.note(|counts| counts.retried += 1),
             None => {}
         }
+        if let Some((hedging, second)) = second {
+            if let Some(at) = hedging.begin(head.with(second), past.attempts, began) {
+                self.call_at(guard, at);
+            }
+        }
+        match self.call(guard, turn, head, item, pass, began) {
+            Ok(result) => {
+                panics::drop_each(copy);
+                let attempts = past.attempts;
+                past.drop_quietly();
+                self.win(guard, turn, head, attempts, result)
+            }
+            Err(error) if guard.hedging.is_some() => self.lose(guard, turn, head, Some(past), Some(error), copy),
+            Err(error) => self.decide(guard, turn, head, past, error, copy),
+        }
+    }
+
+    /// Calls the handler, and tells the breaker how it went.
+    pub(super) fn call(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &mut Turn<'_, W::State>,
+        head: &Entry<()>,
+        item: T,
+        pass: Option<Pass>,
+        began: Instant,
+    ) -> Result<W::Out, TaskError<W::Error>> {
+        let admitted = guard.policies.breaker.as_ref().zip(pass);
         let limit = guard.limit(head.sent, began);
         let answer = panics::catch(|| {
             let _within = limit.map(|at| Within::new(Some((at, guard.clock().clone()))));
             let state = turn.state.get_or_insert_with(|| self.kept_state(turn.lane));
             self.work.run(state, item)
         });
-        let error = match answer {
-            Ok(Ok(result)) => {
-                if let Some((breaking, pass)) = admitted {
-                    breaking.succeeded(&mut turn.tab, pass, guard.clock());
-                }
-                return Fate::Ends(Ok(result), copy);
-            }
-            Ok(Err(error)) => error,
-            Err(payload) => {
-                // A state that a panic has passed may be half-changed.
-                panics::drop_each(turn.state.take());
-                panicked(payload)
+        let answer = answer.unwrap_or_else(|payload| {
+            // A state that a panic has passed may be half-changed.
+            panics::drop_each(turn.state.take());
+            Err(panicked(payload))
+        });
+        let Some((breaking, pass)) = admitted else { return answer };
+        let counts = match &answer {
+            Ok(_) => false,
+            Err(error) => {
+                let (counts, contained) = guard.counts(error);
+                self.note_contained(contained);
+                counts
             }
         };
-        if let Some((breaking, pass)) = admitted {
-            let (counts, contained) = guard.counts(&error);
-            self.note_contained(contained);
-            match counts {
-                true => breaking.failed(&mut turn.tab, &pass),
-                false => breaking.succeeded(&mut turn.tab, pass, guard.clock()),
-            }
+        match counts {
+            true => breaking.failed(&mut turn.tab, &pass),
+            false => breaking.succeeded(&mut turn.tab, pass, guard.clock()),
         }
-        let Some(copy) = copy else { return Fate::Ends(Err(error), None) };
-        match guard.after(head.seq, head.sent, past, error) {
-            After::Again(hold) => Fate::Later(copy, hold),
+        answer
+    }
+
+    /// An item has failed, as far as its attempts go that have been made.
+    pub(super) fn decide(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &Turn<'_, W::State>,
+        head: &Entry<()>,
+        mut past: PastOf<T, W>,
+        error: TaskError<W::Error>,
+        item: Option<T>,
+    ) -> EndedOf<T, W> {
+        let Some(item) = item else { return self.fail(guard, turn, head, past, error, None) };
+        match guard.after(head.seq, head.sent, &mut past, error) {
+            After::Again(hold) => self.postpone(guard, turn, head, item, past, hold),
             After::Ends(error, contained) => {
                 self.note_contained(contained);
-                Fate::Ends(Err(error), Some(copy))
+                self.fail(guard, turn, head, past, error, Some(item))
             }
         }
+    }
+
+    fn postpone(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &Turn<'_, W::State>,
+        head: &Entry<()>,
+        item: T,
+        past: PastOf<T, W>,
+        hold: Hold,
+    ) -> EndedOf<T, W> {
+        match self.put_off(guard, turn.lane, head.with(item), past, hold) {
+            None => Ended { done: None, free: false },
+            Some((item, past)) => self.fail(guard, turn, head, past, TaskError::Cancelled, Some(item)),
+        }
+    }
+
+    /// The end of an item without a result.
+    fn fail(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &Turn<'_, W::State>,
+        head: &Entry<()>,
+        past: PastOf<T, W>,
+        error: TaskError<W::Error>,
+        item: Option<T>,
+    ) -> EndedOf<T, W> {
+        let attempts = past.attempts;
+        let error = self.bury(guard, item, past, error);
+        self.ended(guard, turn, head, attempts, Err(error))
+    }
+
+    /// What an item's outcome is.
+    pub(super) fn ended(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &Turn<'_, W::State>,
+        head: &Entry<()>,
+        attempts: u32,
+        result: Result<W::Out, TaskError<W::Error>>,
+    ) -> EndedOf<T, W> {
+        self.unload(turn.lane, head.mark);
+        let queued = guard.time(turn.at).saturating_sub(head.sent);
+        let done = Done { seq: head.seq, queued, ran: 0, worker: turn.worker, attempts, result };
+        Ended { done: Some(done), free: true }
     }
 
     fn note_contained(&self, contained: bool) {
@@ -258,7 +328,14 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 };
                 next = next.into_iter().chain(held.waiting.wakes_at()).min();
                 let mut intake = self.intake.lock();
-                if woken > 0 && self.may_take(&mut held, &mut intake, lane) {
+                let second = guard.hedging.as_ref().map_or(0, |hedging| {
+                    let stopped = intake.stopped.filter(|_| !broken!("hedged_after_the_stop"));
+                    let put = |copy| held.waiting.put_back(copy);
+                    let count = hedging.overdue(guard.clock().now(), stopped, put);
+                    next = next.into_iter().chain(hedging.next()).min();
+                    count
+                });
+                if woken + second > 0 && self.may_take(&mut held, &mut intake, lane) {
                     self.summon(&mut intake, lane, false)
                 } else {
                     Summons::None
@@ -269,7 +346,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         next
     }
 
-    /// The end of an item without a result.
+    /// An item is given up: there may be somebody who wants it.
     pub(super) fn bury(
         &self,
         guard: &GuardOf<'a, T, W>,
@@ -286,14 +363,17 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn land_cancelled(&self, lane: usize, entries: Vec<Entry<T>>) {
         let mut batch = VecDeque::with_capacity(entries.len());
         for entry in entries {
-            self.unload(lane, entry.mark);
             let (head, item) = entry.split();
             let queued = self.time().saturating_sub(head.sent);
             let (error, attempts) = match &self.guard {
                 Some(guard) => {
-                    let past = guard.recall(head.seq);
+                    let Some((past, error)) = guard.cancel(head.seq) else {
+                        // The copy of an item that somebody runs.
+                        panics::drop_each([item]);
+                        continue;
+                    };
                     let attempts = past.attempts;
-                    (self.bury(guard, Some(item), past, TaskError::Cancelled), attempts)
+                    (self.bury(guard, Some(item), past, error), attempts)
                 }
                 // A value whose `Drop` panics has failed in that way.
                 None => match panics::drop_quietly(item) {
@@ -301,6 +381,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                     Err(payload) => (panicked(payload), 0),
                 },
             };
+            self.unload(lane, head.mark);
             batch.push_back(Done { seq: head.seq, queued, ran: 0, worker: NO_WORKER, attempts, result: Err(error) });
         }
         self.land(&mut batch);

@@ -4,6 +4,7 @@ use super::choices::Choices;
 use super::policies::Policies;
 use super::settings::{Help, Key, Route};
 use super::work::Work;
+use crate::error::OnError;
 use crate::pool::Priority;
 use std::fmt;
 use std::hash::Hash;
@@ -210,6 +211,36 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     /// ```
     pub fn weigh(mut self, weight: impl Fn(&T) -> usize + Send + Sync + 'a) -> Self {
         self.choices.weigh = Some(Box::new(move |item| weight(item) as u64));
+        self
+    }
+
+    /// What failures do to the rest of the service. Panics, expired and rejected items are failures, too; after retries an item counts once.
+    ///
+    /// When the rule ends it, the service stops as by [`Control::stop`](crate::Control::stop): what was not started is
+    /// [`Cancelled`](crate::TaskError::Cancelled), what runs is waited for, senders get their items back. With
+    /// [`ordered`](FanOutBuilder::ordered), `FailFast` and `Limit` do not depend on timing: all items that were sent before the failure that is
+    /// one too many run to their end, and it is that of the lowest number. Otherwise everything that waits is cancelled.
+    ///
+    /// # Default
+    ///
+    /// [`OnError::CollectAll`]: failures are outcomes like others.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, OnError};
+    ///
+    /// let work = |n: u32| if n == 7 { Err("seven") } else { Ok(n) };
+    /// let (input, output) = FanOut::builder(work).ordered().on_error(OnError::FailFast).start()?;
+    /// // Once the service has stopped it takes no more.
+    /// let refused = (0..).find_map(|n| input.send(n).err().map(|refused| refused.into_inner()));
+    /// assert!(refused.unwrap() > 7);
+    /// let errors = output.try_collect().unwrap_err();
+    /// assert_eq!(errors.first().unwrap().0, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.choices.on_error = on_error;
         self
     }
 

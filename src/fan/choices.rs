@@ -8,8 +8,9 @@ use super::output::{Home, Output};
 use super::policies::Policies;
 use super::queue::Entry;
 use super::settings::{Class, Help, Mark, Route, Settings, Spread};
+use super::verdict::Verdict;
 use super::work::{Batching, Work};
-use crate::error::BuildError;
+use crate::error::{BuildError, OnError};
 use crate::group::Host;
 use crate::pool::Resizer;
 use crate::sync::channel;
@@ -28,6 +29,7 @@ pub(super) struct Choices<'a, T> {
     pub(super) class: Option<Class<'a, T>>,
     pub(super) weigh: Option<Mark<'a, T>>,
     pub(super) help: Option<Help>,
+    pub(super) on_error: OnError,
 }
 
 impl<'a, T> Choices<'a, T> {
@@ -42,6 +44,7 @@ impl<'a, T> Choices<'a, T> {
             class: None,
             weigh: None,
             help: None,
+            on_error: OnError::CollectAll,
         }
     }
 
@@ -91,7 +94,7 @@ impl<'a, T> Choices<'a, T> {
     {
         let scoped = matches!(home, Home::Scope);
         let (bell, rings) = channel::bounded(1);
-        let landing = Arc::new(Landing::new(self.window, bell));
+        let landing = Arc::new(Landing::new(self.window, bell, Verdict::new(self.on_error, self.ordered)));
         let settings = Settings {
             route: self.spread(),
             lanes,
@@ -108,7 +111,7 @@ impl<'a, T> Choices<'a, T> {
         };
         let core = Core::new(work, policies.guard(), settings, landing.clone(), host, tap, clock);
         let control = Control::new(core.clone(), resizer, self.name.into());
-        let output = Output::new(landing, control, rings, self.ordered, home);
+        let output = Output::new(landing, control, rings, self.ordered, self.on_error, home);
         (core, output)
     }
 }

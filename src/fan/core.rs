@@ -183,8 +183,11 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Lands outcomes; what nobody wants is dropped here.
     pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
-        let rung = self.landing.land(batch);
+        let (rung, over) = self.landing.land(batch);
         panics::drop_each(batch.drain(..));
+        if let Some(first) = over.filter(|_| !broken!("verdict_stops_nothing")) {
+            self.stop_from(first);
+        }
         if self.settings.scoped {
             self.tell_settled();
         }
@@ -226,25 +229,30 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Cancels what has not been started of the items with numbers from `first` on, and refuses more.
     pub(super) fn stop_from(&self, first: u64) {
+        for (lane, entries) in self.withdraw(first) {
+            self.land_cancelled(lane, entries);
+        }
+    }
+
+    /// Refuses more, and takes out of every lane what has not been started, with numbers from `first` on. The caller lands it.
+    pub(super) fn withdraw(&self, first: u64) -> Vec<(usize, Vec<Entry<T>>)> {
         {
             let mut intake = self.intake.lock();
             intake.stopped = Some(intake.stopped.map_or(first, |before| before.min(first)));
         }
         self.close(SendReason::Cancelled);
-        for (at, lane) in self.lanes.iter().enumerate() {
-            let entries = {
-                let mut held = lane.queue.lock();
-                let mut intake = self.intake.lock();
-                if !broken!("stop_overlooks_arrivals") {
-                    self.absorb(&mut held, &mut intake, at);
-                }
-                let hands = held.slots.iter().flat_map(|slot| slot.take_from(first));
-                let mut entries: Vec<_> = hands.collect();
-                entries.extend(held.waiting.take_from(first));
-                entries
-            };
-            self.land_cancelled(at, entries);
-        }
+        let withdraw = |(at, lane): (usize, &LaneOf<T, W>)| {
+            let mut held = lane.queue.lock();
+            let mut intake = self.intake.lock();
+            if !broken!("stop_overlooks_arrivals") {
+                self.absorb(&mut held, &mut intake, at);
+            }
+            let hands = held.slots.iter().flat_map(|slot| slot.take_from(first));
+            let mut entries: Vec<_> = hands.collect();
+            entries.extend(held.waiting.take_from(first));
+            (at, entries)
+        };
+        self.lanes.iter().enumerate().map(withdraw).collect()
     }
 
     pub(super) fn accounts(&self) -> ServiceCounts {

@@ -7,6 +7,7 @@
 
 use super::breaking::Pass;
 use super::core::panicked;
+use super::hedging::{Hedging, Lost};
 use super::policies::Policies;
 use crate::error::{Errors, Rejection, TaskError};
 use crate::panics;
@@ -40,6 +41,7 @@ pub(super) struct Guard<'a, T, E> {
     pub(super) began: Instant,
     pasts: Mutex<HashMap<u64, Past<E>>>,
     remembered: AtomicUsize,
+    pub(super) hedging: Option<Hedging<T, E>>,
 }
 
 /// Whether an attempt may begin.
@@ -77,12 +79,16 @@ impl<E> Past<E> {
     }
 
     /// Adds the error of an attempt. The first ones are kept, since they mostly tell the cause.
-    fn failed(&mut self, error: TaskError<E>) {
+    pub(super) fn failed(&mut self, error: TaskError<E>) {
         if self.errors.len() < HISTORY {
             self.errors.push((self.attempts as usize, error));
         } else {
             panics::drop_each([error]);
         }
+    }
+
+    pub(super) fn drop_quietly(self) {
+        panics::drop_each(self.errors);
     }
 }
 
@@ -90,7 +96,9 @@ impl<'a, T, E> Guard<'a, T, E> {
     pub(super) fn new(policies: Policies<'a, T, E>) -> Self {
         let began = policies.clock.now();
         let timed = policies.looks_at_the_time();
-        Guard { policies, timed, began, pasts: Mutex::new(HashMap::new()), remembered: AtomicUsize::new(0) }
+        let hedging = policies.hedge.map(Hedging::new);
+        let (pasts, remembered) = (Mutex::new(HashMap::new()), AtomicUsize::new(0));
+        Guard { policies, timed, began, pasts, remembered, hedging }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -144,6 +152,31 @@ impl<'a, T, E> Guard<'a, T, E> {
             Ok(Err((BreakerOpen { retry_after, .. }, _))) => {
                 Gate::Shut(TaskError::Rejected(Rejection::BreakerOpen { retry_after }))
             }
+        }
+    }
+
+    /// Whether a second attempt may begin: one that would have to wait is not made. With what the breaker is to be told.
+    pub(super) fn admits_now(&self, item: &T, sent: u64, now: Instant) -> Option<Option<Pass>> {
+        if self.deadline(sent).is_some_and(|deadline| deadline <= now) {
+            return None;
+        }
+        if let Some(rating) = &self.policies.rate {
+            rating.reserve(item, Some(now)).map_err(panics::discard).ok()??;
+        }
+        let Some(breaking) = &self.policies.breaker else { return Some(None) };
+        breaking.admit(item, now).map_err(panics::discard).ok()?.ok().map(Some)
+    }
+
+    /// An item was taken out of the queue for good: what its outcome is to be, unless somebody else runs it.
+    pub(super) fn cancel(&self, seq: u64) -> Option<(Past<E>, TaskError<E>)> {
+        let Some(hedging) = self.hedging.as_ref().filter(|hedging| hedging.is_copy(seq)) else {
+            return Some((self.recall(seq), TaskError::Cancelled));
+        };
+        let (lost, rest) = hedging.fail(seq, None, None);
+        rest.drop_quietly();
+        match lost {
+            Lost::Decides(past, error) => Some((past, error)),
+            Lost::Waits | Lost::Late(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@
 //! * `gone`: there is no collector any more; what lands is dropped by whoever lands it, once the lock is free.
 
 use super::credits::Credits;
+use super::verdict::Verdict;
 use crate::error::TaskError;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::channel::Sender;
@@ -73,6 +74,10 @@ pub struct ServiceCounts {
     pub discarded: u64,
     /// Attempts beyond each item's first. They are part of no sum.
     pub retried: u64,
+    /// Second attempts that were made because the first took long. They are part of no sum.
+    pub hedged: u64,
+    /// Attempts whose answer came when there was one already. They changed nothing, and are part of no sum.
+    pub late: u64,
     /// Panics of functions that decide or observe, such as a sink for dead letters. They changed nothing, and are part of no sum.
     pub contained: u64,
     /// Of those that ended in another way: how many outcomes nobody took, because the output was dropped or what it was
@@ -109,6 +114,8 @@ struct State<R, E> {
     wanted: Option<Wanted>,
     bell: Sender<()>,
     gone: bool,
+    /// Whether failures end the service.
+    verdict: Option<Verdict>,
 }
 
 pub(super) struct Landing<R, E> {
@@ -133,7 +140,7 @@ pub(super) enum Found {
 }
 
 impl<R, E> Landing<R, E> {
-    pub(super) fn new(window: usize, bell: Sender<()>) -> Landing<R, E> {
+    pub(super) fn new(window: usize, bell: Sender<()>, verdict: Option<Verdict>) -> Landing<R, E> {
         let state = State {
             arrived: VecDeque::new(),
             counts: ServiceCounts::default(),
@@ -142,6 +149,7 @@ impl<R, E> Landing<R, E> {
             wanted: None,
             bell,
             gone: false,
+            verdict,
         };
         Landing {
             state: CachePadded::new(Mutex::new(state)),
@@ -153,11 +161,11 @@ impl<R, E> Landing<R, E> {
         }
     }
 
-    /// Lands what is done; returns whether the collector was rung for. Leaves in `batch` what nobody wants; the caller drops
-    /// it.
-    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>) -> bool {
+    /// Lands what is done; returns whether the collector was rung for, and from which number on the caller is to stop the service once no
+    /// lock is held, if that is so. Leaves in `batch` what nobody wants; the caller drops it.
+    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>) -> (bool, Option<u64>) {
         if batch.is_empty() {
-            return false;
+            return (false, None);
         }
         let mut rung = false;
         let mut state = self.state.lock();
@@ -166,6 +174,7 @@ impl<R, E> Landing<R, E> {
             state.counts.add(&done.result, gone);
             state.counts.undelivered += u64::from(gone && !matches!(done.result, Err(TaskError::Cancelled)));
         }
+        let over = state.verdict.as_mut().and_then(|verdict| verdict.judge(&*batch));
         state.landed += batch.len() as u64;
         if let Some(wanted) = state.wanted {
             let there = match wanted {
@@ -188,7 +197,7 @@ impl<R, E> Landing<R, E> {
         if state.total == Some(state.landed) && !broken!("last_outcome_wakes_nobody") {
             self.settled.notify_all();
         }
-        rung
+        (rung, over)
     }
 
     /// Counts what is no outcome.

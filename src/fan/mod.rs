@@ -60,6 +60,7 @@ mod delayed;
 mod fan_out;
 mod feeder;
 mod guard;
+mod hedging;
 mod helping;
 mod input;
 mod landing;
@@ -80,6 +81,7 @@ mod split;
 mod stages;
 mod start;
 mod summon;
+mod verdict;
 mod work;
 
 pub use builder::FanOutBuilder;

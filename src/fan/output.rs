@@ -6,7 +6,7 @@ use super::control::Control;
 use super::landing::{Done, Found, Landing};
 use super::outcome::{Outcome, Reorder};
 use super::service::{Parking, Service};
-use crate::error::{RecvError, TaskError};
+use crate::error::{Errors, KEPT, OnError, RecvError, Tally, TaskError};
 use crate::panics;
 use crate::pool::Pool;
 use crate::sync::channel::{Receiver, Sender};
@@ -65,6 +65,7 @@ pub struct Output<'a, R, E> {
     /// How many were taken from the landing.
     pub(super) taken: u64,
     pub(super) ended: bool,
+    on_error: OnError,
     home: Option<Home>,
     /// What brings items from the stage before.
     upstream: Option<Collector>,
@@ -79,6 +80,7 @@ impl<'a, R, E> Output<'a, R, E> {
         control: Control<'a>,
         bell: Receiver<()>,
         ordered: bool,
+        on_error: OnError,
         home: Home,
     ) -> Self {
         Output {
@@ -89,6 +91,7 @@ impl<'a, R, E> Output<'a, R, E> {
             reorder: ordered.then(|| Reorder { next: 0, places: VecDeque::new() }),
             taken: 0,
             ended: false,
+            on_error,
             home: Some(home),
             upstream: None,
             parking: Parking::Apart,
@@ -254,6 +257,49 @@ impl<'a, R, E> Output<'a, R, E> {
             }
         }
         (done, failed)
+    }
+
+    /// Waits for all outcomes, and returns the results in the order of delivery, unless the run has failed by the rule that was chosen with
+    /// [`on_error`](crate::FanOutBuilder::on_error). By default any failure fails it.
+    ///
+    /// # Errors
+    ///
+    /// [`Errors`] by the number of their items: the failures, of which the 1,000 with the lowest numbers are kept, and how many items were not
+    /// started. Results are dropped then; [`partition`](Output::partition) returns both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, OnError};
+    ///
+    /// let run = |on_error| {
+    ///     let work = |n: i32| if n < 0 { Err("negative") } else { Ok(n) };
+    ///     let (input, output) = FanOut::builder(work).ordered().on_error(on_error).start().unwrap();
+    ///     [1, -2, 3].into_iter().for_each(|n| drop(input.send(n)));
+    ///     drop(input);
+    ///     output.try_collect()
+    /// };
+    /// assert_eq!(run(OnError::Limit(1)).unwrap(), [1, 3]);
+    /// assert_eq!(run(OnError::FailFast).unwrap_err().first().unwrap().0, 1);
+    /// ```
+    pub fn try_collect(self) -> Result<Vec<R>, Errors<E>> {
+        let on_error = self.on_error;
+        let (mut values, mut errors, mut tally) = (Vec::new(), Errors::new(KEPT), Tally::default());
+        for outcome in self {
+            match outcome.result {
+                Ok(value) => {
+                    tally.succeeded += 1;
+                    values.push(value);
+                }
+                Err(TaskError::Cancelled) => errors.cancel(1),
+                Err(error) => {
+                    tally.failed += 1;
+                    panics::drop_each(errors.push(outcome.seq as usize, error));
+                }
+            }
+        }
+        panics::drop_each(errors.sort());
+        if on_error.is_lost(tally, errors.cancelled()) { Err(errors) } else { Ok(values) }
     }
 
     /// What steers the service.

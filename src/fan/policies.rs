@@ -16,6 +16,7 @@
 //! | rate | attempts | | not yet: the item waits, and no worker with it |
 //! | breaker | attempts | | open: `Rejected`, or the item waits |
 //! | handler | attempts | | `Ok`: the outcome |
+//! | hedge | items whose handler has not answered in time | the begin of the attempt | once more, at the same time; the first `Ok` is the answer |
 //! | retry | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
 
 use super::breaking::Breaking;
@@ -37,6 +38,8 @@ pub(super) struct Policies<'a, T, E> {
     pub(super) deadline: Option<Duration>,
     /// For an attempt.
     pub(super) attempt: Option<Duration>,
+    /// When a second attempt begins, if the first has not ended.
+    pub(super) hedge: Option<Duration>,
     pub(super) dead: Option<Sink<'a, T, E>>,
     /// How an item is kept while the handler has it.
     pub(super) copy: Option<fn(&T) -> T>,
@@ -57,6 +60,7 @@ impl<'a, T, E> Policies<'a, T, E> {
             clock: Clock::system(),
             deadline: None,
             attempt: None,
+            hedge: None,
             dead: None,
             copy: None,
             retry: None,
@@ -73,6 +77,7 @@ impl<'a, T, E> Policies<'a, T, E> {
         self.deadline.is_some()
             || self.attempt.is_some()
             || self.rate.is_some()
+            || self.hedge.is_some()
             || self.breaker.as_ref().is_some_and(Breaking::times)
             || self.retry.as_ref().is_some_and(Retry::has_an_end)
     }
@@ -87,13 +92,14 @@ impl<'a, T, E> Policies<'a, T, E> {
         let options = [
             ("retry", self.retry.is_some()),
             ("rate", self.rate.is_some()),
+            ("hedge_after", self.hedge.is_some()),
             ("breaker_waits", self.waits_for().is_some()),
         ];
         options.into_iter().find_map(|(option, chosen)| chosen.then_some(option))
     }
 
-    /// Checks the options. `batched`: the handler takes batches.
-    pub(super) fn check(&self, batched: bool) -> Result<(), BuildError> {
+    /// Checks the options. `batched`: the handler takes batches; `shared`: any worker may take any item.
+    pub(super) fn check(&self, batched: bool, shared: bool) -> Result<(), BuildError> {
         if self.any && batched {
             return Err(BuildError::Conflict { option: "policies", with: "handler of batches" });
         }
@@ -104,7 +110,11 @@ impl<'a, T, E> Policies<'a, T, E> {
             let option = if self.waits { "breaker_waits" } else { "breaker_counts" };
             return Err(BuildError::Conflict { option, with: "lack of a breaker" });
         }
-        for (option, time) in [("deadline", self.deadline), ("attempt_timeout", self.attempt)] {
+        if self.hedge.is_some() && !shared {
+            return Err(BuildError::Conflict { option: "hedge_after", with: "route" });
+        }
+        let times = [("deadline", self.deadline), ("attempt_timeout", self.attempt), ("hedge_after", self.hedge)];
+        for (option, time) in times {
             if time == Some(Duration::ZERO) {
                 return Err(BuildError::OutOfRange { option, value: 0, allowed: 1..=usize::MAX });
             }

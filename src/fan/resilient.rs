@@ -172,6 +172,61 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
         self
     }
 
+    /// Hedges: where an attempt has not answered after `time` of the service's clock, a second begins on another worker, with a clone of the
+    /// item. The first `Ok` is the outcome; an error or a panic waits for the other attempt, and if both fail the later error is that of both.
+    /// For handlers that do no harm when they run twice: the other attempt is not interrupted, and what it returns is dropped and
+    /// counted as [`late`](crate::ServiceCounts::late).
+    ///
+    /// A second attempt goes to the front of the queue. Rate and breaker count it like any other, and it is not made if they would have it
+    /// wait. For [`retry`](FanOutBuilder::retry) and in [`Outcome::attempts`](crate::Outcome::attempts) both are one. The next item of
+    /// a [`key`](FanOutBuilder::key) begins when both have ended.
+    ///
+    /// A handler that hangs still holds its worker. `time` is best a little more than what most calls take: at the 95th percentile one item of
+    /// twenty is handled twice (Dean and Barroso, "The Tail at Scale", 2013).
+    ///
+    /// # Default
+    ///
+    /// No second attempts.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses a time of zero, a service in a scope, a handler of batches, and a [`Route`](crate::Route) other than `Shared`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::FanOut;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::sync::{Barrier, Arc};
+    /// use std::time::Duration;
+    ///
+    /// // The first call hangs until the second has answered.
+    /// let first = AtomicBool::new(true);
+    /// let answered = Arc::new(Barrier::new(2));
+    /// let stuck = answered.clone();
+    /// let work = move |n: u32| {
+    ///     if first.swap(false, Ordering::Relaxed) {
+    ///         stuck.wait();
+    ///     }
+    ///     Ok::<_, ()>(n)
+    /// };
+    /// let (input, mut output) = FanOut::builder(work).workers(2).hedge_after(Duration::from_millis(1)).start()?;
+    /// input.send(7)?;
+    /// assert_eq!(output.recv()?.result.ok(), Some(7));
+    /// answered.wait();
+    /// assert_eq!(output.control().counts().hedged, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hedge_after(mut self, time: Duration) -> Self
+    where
+        T: Clone,
+    {
+        self.policies.hedge = Some(time);
+        self.policies.copy = Some(T::clone);
+        self.policies.any = true;
+        self
+    }
+
     /// Begins attempts no faster than `limit` allows. Items whose turn by the rate is later sit in the pool's timer and hold no worker;
     /// one whose [`deadline`](FanOutBuilder::deadline) is before its turn ends as [`Expired`](crate::TaskError::Expired) at once. A turn that was
     /// given to an item that is then stopped, or rejected by a breaker, is not given to another.

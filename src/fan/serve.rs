@@ -281,10 +281,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let began = *last;
         let at = (began - self.began).as_nanos() as u64;
         let keyed = self.settings.keyed;
-        let mut done = None;
+        let (mut done, mut key) = (None, None);
         let mut ran = 0;
         while let Some(Entry { seq, sent, mark, item, .. }) =
-            slot.next(done.take(), self.halted.load(Ordering::Relaxed))
+            slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed))
         {
             let result = panics::catch(|| {
                 let state = state.get_or_insert_with(|| self.kept_state(lane));
@@ -301,7 +301,8 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             self.unload(lane, mark);
             ran += 1;
             let queued = at.saturating_sub(sent);
-            done = Some((Done { seq, queued, ran: 0, worker, attempts: 1, result }, keyed.then_some(mark)));
+            done = Some(Done { seq, queued, ran: 0, worker, attempts: 1, result });
+            key = keyed.then_some(mark);
         }
         *last = now();
         let time = *last - began;

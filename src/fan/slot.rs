@@ -78,12 +78,10 @@ impl<T, R, E> Slot<T, R, E> {
     }
 
     /// Lays down what is done, and takes the next item unless there is a pause.
-    pub(super) fn next(&self, done: Option<(Done<R, E>, Option<u64>)>, halted: bool) -> Option<Entry<T>> {
+    pub(super) fn next(&self, done: Option<Done<R, E>>, key: Option<u64>, halted: bool) -> Option<Entry<T>> {
         let mut hand = self.hand.lock();
-        if let Some((done, key)) = done {
-            hand.done.push_back(done);
-            hand.finished.extend(key);
-        }
+        hand.done.extend(done);
+        hand.finished.extend(key);
         hand.turn = hand.turn.wrapping_add(1);
         if halted { None } else { hand.waiting.pop_front() }
     }

@@ -103,7 +103,7 @@ where
     pub(super) fn launch(self) -> Result<Assembled<'static, T, W>, BuildError> {
         let FanOutBuilder { work, place, choices, policies } = self;
         choices.check(&work)?;
-        policies.check(work.batching().is_some())?;
+        policies.check(work.batching().is_some(), choices.spread() == Spread::Shared)?;
         let spread = choices.spread();
         let home = match place.pool {
             Some(pool) => Home::Shared(pool),
@@ -164,7 +164,7 @@ where
     pub fn start(self) -> Result<Ends<'scope, T, W>, BuildError> {
         let FanOutBuilder { work, place: Within { door }, choices, policies } = self;
         choices.check(&work)?;
-        policies.check(work.batching().is_some())?;
+        policies.check(work.batching().is_some(), choices.spread() == Spread::Shared)?;
         policies.check_scoped()?;
         let host = door.group().host().clone();
         let lanes = if choices.spread() == Spread::Shared { 1 } else { choices.limit.unwrap_or(host.size()) };

@@ -11,6 +11,7 @@ mod helpers;
 mod join;
 mod map;
 mod object_pool;
+mod policies;
 mod waiting;
 
 use fanpool::{Pool, Workers};
