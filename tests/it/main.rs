@@ -14,6 +14,7 @@ mod demands_pipeline;
 mod demands_scope;
 mod ending;
 mod fan;
+mod fan_accounting;
 mod fan_attacked;
 mod fan_batch;
 mod fan_breaker;
