@@ -11,8 +11,8 @@ use super::policies::Policies;
 use crate::error::{Errors, Rejection, TaskError};
 use crate::panics;
 use crate::resilience::{BreakerOpen, CircuitBreaker, Clock, Decision, Failure, later};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Keys, Mutex};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub(super) struct Guard<'a, T, E> {
     pub(super) timed: bool,
     /// When the service began, by the policies' clock.
     pub(super) began: Instant,
-    pasts: Mutex<HashMap<u64, Past<E>>>,
+    pasts: Mutex<HashMap<u64, Past<E>, Keys>>,
     remembered: AtomicUsize,
 }
 
@@ -90,7 +90,7 @@ impl<'a, T, E> Guard<'a, T, E> {
     pub(super) fn new(policies: Policies<'a, T, E>) -> Self {
         let began = policies.clock.now();
         let timed = policies.looks_at_the_time();
-        Guard { policies, timed, began, pasts: Mutex::new(HashMap::new()), remembered: AtomicUsize::new(0) }
+        Guard { policies, timed, began, pasts: Mutex::default(), remembered: AtomicUsize::new(0) }
     }
 
     pub(super) fn clock(&self) -> &Clock {

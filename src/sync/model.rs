@@ -101,8 +101,8 @@ pub(crate) mod atomic {
 
 pub(crate) mod channel {
     pub(crate) use super::queue::{
-        Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, recv_unless, send_unless,
-        try_next, unbounded, wait_any, wait_for,
+        Either, RecvError, SendError, TrySendError, bounded, recv, recv_either, recv_unless, send, send_unless,
+        try_next, try_send, unbounded, wait_any, wait_for,
     };
     pub(crate) use super::queue::{Receiver, Sender, Watched};
 }
