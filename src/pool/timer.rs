@@ -229,8 +229,7 @@ impl Bell {
                 continue;
             }
             let first = state.alarms.iter().map(|(at, _)| *at).min();
-            let until = first.into_iter().chain(*tick).min();
-            self.changed.wait_until(&mut state, until);
+            self.changed.wait_ticking(&mut state, *tick, first);
         }
     }
 

@@ -90,6 +90,16 @@ impl Condvar {
         false
     }
 
+    /// In models nobody ticks.
+    pub(crate) fn wait_ticking<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<std::time::Instant>,
+        deadline: Option<std::time::Instant>,
+    ) {
+        self.wait_until(guard, deadline.or(tick));
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }

@@ -26,6 +26,16 @@ impl Condvar {
         }
     }
 
+    /// Waits until notified, until `tick` or until `deadline`.
+    pub(crate) fn wait_ticking<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<std::time::Instant>,
+        deadline: Option<std::time::Instant>,
+    ) {
+        self.wait_until(guard, deadline.into_iter().chain(tick).min());
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }

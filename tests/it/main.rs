@@ -50,6 +50,8 @@ mod object_pool_attacked;
 mod on_error;
 #[cfg(feature = "seeded")]
 mod seeded;
+#[cfg(feature = "seeded")]
+mod seeded_wide;
 mod tasks;
 mod values;
 mod waiting;

@@ -139,6 +139,16 @@ fn a_deadlock_names_its_seed_and_who_waits_for_what() {
             assert!(report.starts_with(&format!("seed {seed}: deadlock: ")), "{report}");
             assert!(report.contains("a condition variable"), "{report}");
         }
+        // Halves of a fork, for which a thread ticks.
+        let forked = || {
+            let objects = ObjectPool::new(1, || 0).unwrap();
+            let get = || drop((objects.get(), objects.get()));
+            pool(2).join(get, || ());
+        };
+        for seed in 0..20 {
+            let report = message(move || seeded(seed, forked));
+            assert!(report.starts_with(&format!("seed {seed}: deadlock: ")), "{report}");
+        }
         // Two that hold what the other wants, in some orders.
         let crossed = || {
             let pool = pool(2);

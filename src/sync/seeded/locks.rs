@@ -135,7 +135,9 @@ impl Condvar {
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         match (member::current(), &mut guard.guard) {
             (None, Some(guard)) => self.inner.wait(guard),
-            _ => drop(self.wait_until(guard, None)),
+            _ => {
+                self.wait_until(guard, None);
+            }
         }
     }
 
@@ -144,14 +146,40 @@ impl Condvar {
         let Some(member) = member::current() else {
             return guard.guard.as_mut().is_some_and(|guard| self.inner.wait_until(guard, deadline));
         };
+        self.wait_as(&member, guard, None, deadline) == Woken::Late
+    }
+
+    /// Waits until notified, until `tick` or until `deadline`. In a run, ticks end by themselves if nobody else makes a step between.
+    pub(crate) fn wait_ticking<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<Instant>,
+        deadline: Option<Instant>,
+    ) {
+        match (member::current(), &mut guard.guard) {
+            (None, Some(guard)) => self.inner.wait_ticking(guard, tick, deadline),
+            (None, None) => unreachable!("a guard is empty only inside wait"),
+            (Some(member), _) => {
+                self.wait_as(&member, guard, tick, deadline);
+            }
+        }
+    }
+
+    fn wait_as<T>(
+        &self,
+        member: &Member,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<Instant>,
+        deadline: Option<Instant>,
+    ) -> Woken {
         // No step between: nobody of the run can notify before the waiting is noted.
         if guard.release().is_some() {
             member.wake(What::Lock, guard.mutex.key());
         }
-        let woken = member.wait(What::Notice, self.key(), deadline);
+        let woken = member.wait_ticking(self.key(), tick, deadline);
         let mutex = guard.mutex;
-        guard.guard = Some(if woken == Woken::Over { mutex.inner.lock() } else { mutex.lock_as(&member) });
-        woken == Woken::Late
+        guard.guard = Some(if woken == Woken::Over { mutex.inner.lock() } else { mutex.lock_as(member) });
+        woken
     }
 
     pub(crate) fn notify_all(&self) {

@@ -54,7 +54,12 @@ impl Member {
     }
 
     pub(super) fn wait(&self, what: What, key: usize, until: Option<Instant>) -> Woken {
-        self.scheduler.wait(self.index, Wait { what, key, until })
+        self.scheduler.wait(self.index, Wait { what, key, until, tick: None })
+    }
+
+    /// Waits for a notice, a deadline or a tick.
+    pub(super) fn wait_ticking(&self, key: usize, tick: Option<Instant>, until: Option<Instant>) -> Woken {
+        self.scheduler.wait(self.index, Wait { what: What::Notice, key, until, tick })
     }
 
     /// Looks by `attempt`, which returns `None` if it was in vain, until it was not. Fails if it is late, or the run over.

@@ -33,6 +33,9 @@
 //! **Time** is virtual: it begins with the system's clock and goes on by some microseconds at each step, by some nanoseconds at each
 //! look, and, if nobody can go on, to the earliest deadline that a member waits for. Whoever's deadline has passed can go on.
 //!
+//! The ticks of `join` would keep a run alive for ever: a deadline that is a tick counts only until a hundred in a row have come and gone
+//! without a step of anybody who does not tick.
+//!
 //! **Deadlock.** If nobody can go on, all have polled in vain and there is no deadline, nobody gets the baton any more. The members stay
 //! blocked for ever, with their stacks and all that they own; they touch nothing again. [`run`] reports what each waits for. That is why the
 //! program has a thread of its own: to unwind it would run destructors that wait for the others.

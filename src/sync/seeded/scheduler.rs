@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// What [`State::running`] is when nobody has the baton.
 const NOBODY: usize = usize::MAX;
 
+/// So many ticks in a row may do without any step of another member's. The next would be in vain, too.
+const VAIN_TICKS: usize = 100;
+
 /// Looking at the clock takes so long.
 const LOOK: Duration = Duration::from_nanos(50);
 
@@ -37,6 +40,8 @@ struct State {
     step: u64,
     /// The last step that changed a channel.
     changed: u64,
+    /// Jumps of the time to a tick since the last step of a member that does not tick.
+    vain_ticks: usize,
     deadlock: Option<String>,
 }
 
@@ -47,6 +52,8 @@ struct Thread {
     does: Does,
     /// Whether it was picked since its deadline had passed.
     late: bool,
+    /// Whether it has waited for a tick.
+    ticks: bool,
 }
 
 enum Does {
@@ -62,6 +69,8 @@ pub(super) struct Wait {
     /// What it is woken by, together with `what`: an address or a number.
     pub(super) key: usize,
     pub(super) until: Option<Instant>,
+    /// A deadline that by itself keeps no run alive.
+    pub(super) tick: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +116,7 @@ impl Scheduler {
             now: Instant::now(),
             step: 1,
             changed: 0,
+            vain_ticks: 0,
             deadlock: None,
         };
         Arc::new(Scheduler {
@@ -129,7 +139,7 @@ impl Scheduler {
     /// Notes a thread that is about to be started; returns its number.
     pub(super) fn add(&self, name: String) -> usize {
         let mut state = self.lock();
-        state.threads.push(Thread { name, turn: Arc::default(), does: Does::Ready, late: false });
+        state.threads.push(Thread { name, turn: Arc::default(), does: Does::Ready, late: false, ticks: false });
         state.threads.len() - 1
     }
 
@@ -151,7 +161,7 @@ impl Scheduler {
     pub(super) fn switch(&self, me: usize, fair: bool) {
         let mut state = self.lock();
         if !self.is_over() {
-            state.make_step();
+            state.make_step(me);
             self.hand_on(&mut state, me, fair);
             self.wait_turn(state, me);
         }
@@ -163,7 +173,8 @@ impl Scheduler {
         if self.is_over() {
             return Woken::Over;
         }
-        state.make_step();
+        state.make_step(me);
+        state.threads[me].ticks |= wait.tick.is_some();
         state.threads[me].does = Does::Waits(wait);
         self.hand_on(&mut state, me, false);
         self.wait_turn(state, me)
@@ -176,10 +187,10 @@ impl Scheduler {
             return Woken::Over;
         }
         if first {
-            state.make_step();
+            state.make_step(me);
         }
         let looked = state.step;
-        state.threads[me].does = Does::Waits(Wait { what: What::Channel(what, looked), key: 0, until });
+        state.threads[me].does = Does::Waits(Wait { what: What::Channel(what, looked), key: 0, until, tick: None });
         self.hand_on(&mut state, me, false);
         self.wait_turn(state, me)
     }
@@ -199,7 +210,7 @@ impl Scheduler {
         {
             let mut state = self.lock();
             // Later than every look so far.
-            state.make_step();
+            state.make_step(me);
             state.changed = state.step;
         }
         self.switch(me, false);
@@ -211,7 +222,7 @@ impl Scheduler {
         self.wake(What::End, me);
         let mut state = self.lock();
         if !self.is_over() {
-            state.make_step();
+            state.make_step(me);
             self.hand_on(&mut state, me, false);
         }
     }
@@ -277,8 +288,11 @@ impl Scheduler {
 }
 
 impl State {
-    fn make_step(&mut self) {
+    fn make_step(&mut self, me: usize) {
         self.step += 1;
+        if !self.threads[me].ticks {
+            self.vain_ticks = 0;
+        }
         let micros = 1 + self.random.below(4) as u64;
         self.pass(Duration::from_micros(micros));
     }
@@ -293,28 +307,35 @@ impl State {
         let next = match self.choose(me, fair, look).or_else(|| self.choose(me, fair, Look::All)) {
             Some(next) => next,
             None => {
-                let deadlines = self.threads.iter().filter_map(|thread| match &thread.does {
-                    Does::Waits(wait) => wait.until,
-                    Does::Ready | Does::Ended => None,
-                });
-                self.now = deadlines.min()?;
-                self.choose(me, fair, Look::All)?
+                self.now = self.threads.iter().filter_map(|thread| self.deadline(thread)).min()?;
+                let next = self.choose(me, fair, Look::All)?;
+                self.vain_ticks += usize::from(self.threads[next].ticks);
+                next
             }
         };
-        let now = self.now;
+        let late = self.is_due(&self.threads[next]);
         let thread = &mut self.threads[next];
-        if let Does::Waits(wait) = &thread.does {
-            thread.late = wait.until.is_some_and(|until| until <= now);
-        }
+        thread.late = late;
         thread.does = Does::Ready;
         Some(next)
+    }
+
+    /// When it can go on whatever happens.
+    fn deadline(&self, thread: &Thread) -> Option<Instant> {
+        let Does::Waits(wait) = &thread.does else { return None };
+        let tick = wait.tick.filter(|_| self.vain_ticks < VAIN_TICKS);
+        wait.until.into_iter().chain(tick).min()
+    }
+
+    fn is_due(&self, thread: &Thread) -> bool {
+        self.deadline(thread).is_some_and(|deadline| deadline <= self.now)
     }
 
     fn choose(&mut self, me: usize, fair: bool, look: Look) -> Option<usize> {
         let can = |thread: &Thread| match &thread.does {
             Does::Ready => true,
             Does::Ended => false,
-            Does::Waits(Wait { until: Some(until), .. }) if *until <= self.now => true,
+            Does::Waits(_) if self.is_due(thread) => true,
             Does::Waits(Wait { what: What::Channel(_, looked), .. }) => {
                 *looked < if look == Look::All { self.step } else { self.changed }
             }
