@@ -23,3 +23,8 @@ pub(crate) fn shared_keys() -> Keys {
 pub(crate) fn cpus() -> usize {
     num_cpus::get().max(1)
 }
+
+/// Whether forks are promoted at once and not by the clock: in models, which have none.
+pub(crate) fn is_eager() -> bool {
+    MODEL
+}
