@@ -15,12 +15,17 @@ use std::ops::Range;
 /// [`Clock::system`](crate::Clock::system) shows the virtual time, `std::time::Instant::now` does not. A run has four processors, which is
 /// what [`Workers`](crate::Workers) go by.
 ///
-/// **What is not seen.** Threads that the program starts by itself, and pools that were made outside of the run: they execute as ever,
-/// unscheduled, and do not wake threads of the run reliably. Use tasks of a pool that is made inside. Locks, channels and sleeping of other crates and of
-/// `std` are no points of change; a task that blocks in one holds up the run, unless it is woken from outside. A channel of capacity
-/// zero passes nothing between two threads of a run. A loop must wait by means of this crate or call [`yield_now`]. Random numbers, addresses, hash
-/// maps of `std` and thread ids differ from run to run, and so does what the program makes depend on them, and the jitter of a
-/// [`Retry`](crate::Retry) that was made outside.
+/// **What is not seen**
+///
+/// * Threads that the program starts by itself, and pools that were made outside of the run, execute as ever, unscheduled. A thread of the
+///   run that waits for one of them may be taken for deadlocked. Use tasks of a pool that is made inside.
+/// * Locks, channels and sleeping of `std` and of other crates are no points of change. A task that blocks in one blocks the run. So a lock of
+///   `std` must not be held across [`yield_now`], nor across a call of this crate, if another task takes it.
+/// * A crossbeam channel of capacity zero passes nothing between two threads of a run.
+/// * A loop must wait by means of this crate or call [`yield_now`].
+/// * Random numbers, addresses, `std`'s hash maps and thread ids differ from run to run, and so does what the program makes depend on
+///   them. So does what was made outside of the run: the jitter of a [`Retry`](crate::Retry), the shards of a
+///   [`Route`](crate::Route).
 ///
 /// Atomics are the processor's, and a step from one to the next is no point of change: this finds orders of steps, not memory
 /// orderings.

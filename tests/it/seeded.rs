@@ -2,7 +2,7 @@
 
 use crate::{pool, quiet_panic, within};
 use fanpool::testing::{seeded, seeds, yield_now};
-use fanpool::{Clock, FanOut, JoinError, ObjectPool, Pool, RecvError, Retry, Route, Workers};
+use fanpool::{CircuitBreaker, Clock, FanOut, JoinError, ObjectPool, Pool, RecvError, Retry, Route, Workers};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -300,15 +300,21 @@ fn strangers_may_hold_the_locks_that_a_run_needs() {
 
 #[test]
 fn what_is_drawn_from_outside_follows_from_the_seed() {
-    fn outside() -> (usize, u64, Vec<Duration>) {
+    fn outside() -> (usize, Vec<Duration>, Option<u64>) {
         let delays = Retry::<()>::exponential(HOUR).jitter(1.0).max_attempts(9).delays().collect();
-        (Pool::new().workers(), Pool::new().map(0..3, |n| n).sum(), delays)
+        let (sender, changes) = mpsc::channel();
+        let breakers =
+            CircuitBreaker::builder().minimum_calls(1).on_change(move |change| sender.send(change.key).unwrap());
+        breakers.build_keyed(1).unwrap().of("a host").admit().unwrap().failure();
+        (Pool::new().workers(), delays, changes.recv().unwrap())
     }
     within(|| {
         let first = seeded(1, outside);
         assert_eq!(first.0, 4);
         assert_eq!(seeded(1, outside), first);
-        assert_ne!(seeded(2, outside).2, first.2);
+        let second = seeded(2, outside);
+        assert_ne!(second.1, first.1);
+        assert_ne!(second.2, first.2);
     });
 }
 
