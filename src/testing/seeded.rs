@@ -8,7 +8,7 @@ use std::ops::Range;
 ///
 /// The program gets a thread of its own. That thread, and each thread that pools and services start inside of the run, is scheduled:
 /// one executes, and the next is picked at each lock, condition variable and channel of this crate, when a thread starts or ends, and at
-/// [`yield_now`]. The same seed and the same program give the same interleaving, on any machine. Another seed gives another one, of the
+/// [`yield_now`]. The same seed and the same build of the program give the same interleaving. Another seed gives another one, of the
 /// coarse or of the fine sort.
 ///
 /// Time is virtual: some microseconds for each step, and when all wait it jumps to the next deadline. So a retry in an hour comes at once.
