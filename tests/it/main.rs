@@ -51,6 +51,10 @@ mod map_values;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
+#[cfg(feature = "seeded")]
+mod seeded;
+#[cfg(feature = "seeded")]
+mod seeded_wide;
 mod tasks;
 mod values;
 mod waiting;
