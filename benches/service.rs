@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p benches --bench service [-- WORD..]`. Words select blocks, and numbers select windows of the matrix:
 //! `matrix` with `empty` or `work`, `two` or `one` (threads that call), `any` or `ordered`; `paced`, `slow`, `burst`,
-//! `keys`, `skewed`, `memory`. All contenders take turns in every round, the one in Go, a process of its own, too.
+//! `keys`, `policies`, `skewed`, `memory`. All contenders take turns in every round, the one in Go, a process of its own, too.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
@@ -152,6 +152,9 @@ fn main() {
     }
     if wanted.block("keys") {
         ours::keys();
+    }
+    if wanted.block("policies") {
+        ours::policies();
     }
     if wanted.block("skewed") {
         ours::skewed();

@@ -3,7 +3,7 @@
 use crate::load::{Caller, Input, Load, Output, Service, WORKERS, drive};
 use crate::table::{Contenders, ROUNDS, figures, heading};
 use benches::{status, work};
-use fanpool::{FanOut, Help, Route, SendReason};
+use fanpool::{CircuitBreaker, FanOut, Help, Retry, Route, SendReason};
 use std::convert::Infallible;
 use std::fs;
 use std::thread;
@@ -76,6 +76,43 @@ fn in_turn(services: &[(&str, &dyn Fn() -> Duration)]) -> Vec<(String, Vec<f64>)
         }
     }
     rows
+}
+
+/// What policies cost that never have anything to do: a breaker that stays closed, a retry of what does not fail.
+pub(crate) fn policies() {
+    const ITEMS: u64 = 400_000;
+    let retry = || Retry::exponential(Duration::from_millis(10)).max_attempts(3);
+    let breaker = || CircuitBreaker::builder().build().unwrap();
+    for (caller, shape) in [(Caller::Two, "two threads"), (Caller::One, "one thread")] {
+        for nanos in [0, 150] {
+            let load = Load::new(nanos, 4096, caller);
+            let service = || {
+                FanOut::builder(move |n: u64| Ok::<_, Infallible>(load.handle(n))).workers(WORKERS).window(load.window)
+            };
+            let plain = || {
+                let (input, output) = service().start().unwrap();
+                drive(&load, ITEMS, Sending(input), Receiving(output))
+            };
+            let retrying = || {
+                let (input, output) = service().retry(retry()).start().unwrap();
+                drive(&load, ITEMS, Sending(input), Receiving(output))
+            };
+            let breaking = || {
+                let (input, output) = service().breaker(breaker()).start().unwrap();
+                drive(&load, ITEMS, Sending(input), Receiving(output))
+            };
+            let both = || {
+                let (input, output) = service().retry(retry()).breaker(breaker()).start().unwrap();
+                drive(&load, ITEMS, Sending(input), Receiving(output))
+            };
+            let rows =
+                in_turn(&[("no policies", &plain), ("retry", &retrying), ("breaker", &breaking), ("both", &both)]);
+            heading(&format!("policies that never act, {nanos} ns of work, {shape}, window 4,096 (ns an item)"));
+            let items = |time: f64| time * 1e6 / ITEMS as f64;
+            let each = |(name, times): (String, Vec<f64>)| (name, times.into_iter().map(items).collect());
+            figures(rows.into_iter().map(each).collect());
+        }
+    }
 }
 
 /// What it costs to keep the order of each key, where few of many events take long.

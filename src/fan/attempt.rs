@@ -25,7 +25,7 @@ use super::summon::Summons;
 use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
-use crate::resilience::{Sleeper, Waiter, Within};
+use crate::resilience::{Retry, Sleeper, Waiter, Within};
 use crate::sync::atomic::Ordering;
 use crate::sync::{broken, now};
 use std::collections::VecDeque;
@@ -55,14 +55,26 @@ pub(super) enum Awaken {
 
 /// What a thread needs for a turn.
 pub(super) struct Turn<'t, S> {
-    lane: usize,
+    pub(super) lane: usize,
     worker: u32,
-    state: &'t mut Option<S>,
-    tab: Tab,
+    pub(super) state: &'t mut Option<S>,
+    pub(super) tab: Tab,
     /// When it began.
     began: Instant,
     /// When the attempt began.
-    at: Instant,
+    pub(super) at: Instant,
+    /// First attempts that the budget for retries was not told of yet.
+    pub(super) firsts: usize,
+}
+
+impl<S> Turn<'_, S> {
+    /// Pays for retries what is due.
+    pub(super) fn deposit<E>(&mut self, retry: Option<&Retry<E>>) {
+        let firsts = std::mem::take(&mut self.firsts);
+        if let Some(retry) = retry {
+            retry.deposit(firsts);
+        }
+    }
 }
 
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
@@ -79,13 +91,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         last: &mut Instant,
     ) {
         let began = *last;
-        let at = guard.clock().now();
-        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: at, at };
+        let at = if guard.clock().is_system() { began } else { guard.clock().now() };
+        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: at, at, firsts: 0 };
         let (mut done, mut key) = (None, None);
         let mut seen = 0;
         while let Some(entry) = slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed)) {
             let mark = entry.mark;
-            let ended = self.attempt(guard, &mut turn, entry);
+            let ended = match guard.remembers_nothing() {
+                true => self.quick_attempt(guard, &mut turn, entry),
+                false => self.attempt(guard, &mut turn, entry),
+            };
             key = (self.settings.keyed && ended.free).then_some(mark);
             done = ended.done;
             seen += 1;
@@ -93,6 +108,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         if let Some(breaking) = &guard.policies.breaker {
             breaking.settle(&mut turn.tab);
         }
+        turn.deposit(guard.policies.retry.as_ref());
         *last = now();
         let time = *last - began;
         self.pace.record(seen, time);
@@ -146,7 +162,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         };
         past.begin(began);
         match &policies.retry {
-            Some(retry) if past.attempts == 1 => retry.deposit(1),
+            Some(retry) if past.attempts == 1 => {
+                turn.firsts += 1;
+                turn.deposit(Some(retry));
+            }
             Some(_) => self.landing.note(|counts| counts.retried += 1),
             None => {}
         }
@@ -177,7 +196,6 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         pass: Option<Pass>,
         began: Instant,
     ) -> Result<W::Out, TaskError<W::Error>> {
-        let admitted = guard.policies.breaker.as_ref().zip(pass);
         let limit = guard.limit(head.sent, began);
         let answer = panics::catch(|| {
             let _within = limit.map(|at| Within::new(Some((at, guard.clock().clone()))));
@@ -189,20 +207,25 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             panics::drop_each(turn.state.take());
             Err(panicked(payload))
         });
-        let Some((breaking, pass)) = admitted else { return answer };
-        let counts = match &answer {
-            Ok(_) => false,
-            Err(error) => {
-                let (counts, contained) = guard.counts(error);
-                self.note_contained(contained);
-                counts
-            }
-        };
+        self.tell(guard, turn, pass, answer.as_ref().err());
+        answer
+    }
+
+    /// Tells the breaker, if there is one, how an attempt has ended.
+    pub(super) fn tell(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &mut Turn<'_, W::State>,
+        pass: Option<Pass>,
+        error: Option<&TaskError<W::Error>>,
+    ) {
+        let Some((breaking, pass)) = guard.policies.breaker.as_ref().zip(pass) else { return };
+        let (counts, contained) = error.map_or((false, false), |error| guard.counts(error));
+        self.note_contained(contained);
         match counts {
             true => breaking.failed(&mut turn.tab, &pass),
             false => breaking.succeeded(&mut turn.tab, pass, guard.clock()),
         }
-        answer
     }
 
     /// An item has failed, as far as its attempts go that have been made.
@@ -225,7 +248,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         }
     }
 
-    fn postpone(
+    pub(super) fn postpone(
         &self,
         guard: &GuardOf<'a, T, W>,
         turn: &Turn<'_, W::State>,
@@ -241,7 +264,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     }
 
     /// The end of an item without a result.
-    fn fail(
+    pub(super) fn fail(
         &self,
         guard: &GuardOf<'a, T, W>,
         turn: &Turn<'_, W::State>,

@@ -5,7 +5,7 @@
 //! was put back under the queue's lock, and is read after the item was taken under that lock. So is the number of items that anything
 //! is remembered of, which spares the others the look.
 
-use super::breaking::Pass;
+use super::breaking::{Breaking, Pass};
 use super::core::panicked;
 use super::hedging::{Hedging, Lost};
 use super::policies::Policies;
@@ -42,6 +42,8 @@ pub(super) struct Guard<'a, T, E> {
     pasts: Mutex<HashMap<u64, Past<E>, Keys>>,
     remembered: AtomicUsize,
     pub(super) hedging: Option<Hedging<T, E>>,
+    /// There are no policies that always have something to do.
+    quick: bool,
 }
 
 /// Whether an attempt may begin.
@@ -97,7 +99,9 @@ impl<'a, T, E> Guard<'a, T, E> {
         let began = policies.clock.now();
         let timed = policies.looks_at_the_time();
         let hedging = policies.hedge.map(Hedging::new);
-        Guard { policies, timed, began, pasts: Mutex::default(), remembered: AtomicUsize::new(0), hedging }
+        let quick = !timed && policies.is_quick();
+        let remembered = AtomicUsize::new(0);
+        Guard { policies, timed, began, pasts: Mutex::default(), remembered, hedging, quick }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -138,7 +142,21 @@ impl<'a, T, E> Guard<'a, T, E> {
                 }
             }
         }
-        let Some(breaking) = &self.policies.breaker else { return Gate::Open(None) };
+        match &self.policies.breaker {
+            Some(breaking) => self.pass(breaking, item, deadline, now),
+            None => Gate::Open(None),
+        }
+    }
+
+    /// Asks the breaker.
+    #[inline]
+    pub(super) fn pass(
+        &self,
+        breaking: &Breaking<'a, T>,
+        item: &T,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Gate<E> {
         match breaking.admit(item, now) {
             Err(payload) => Gate::Shut(panicked(payload)),
             Ok(Ok(pass)) => Gate::Open(Some(pass)),
@@ -215,6 +233,12 @@ impl<'a, T, E> Guard<'a, T, E> {
                 After::Again(Hold { until: later(now, delay), breaker: None })
             }
         }
+    }
+
+    /// Whether the next item may go the quick way, since nothing is known of any.
+    #[inline]
+    pub(super) fn remembers_nothing(&self) -> bool {
+        self.quick && self.remembered.load(Ordering::Relaxed) == 0
     }
 
     /// What is known of an item that was taken. It is forgotten with this.

@@ -70,6 +70,7 @@ mod output;
 mod pace;
 mod policies;
 mod queue;
+mod quick;
 mod rating;
 mod resilient;
 mod send;

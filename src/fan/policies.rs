@@ -82,6 +82,11 @@ impl<'a, T, E> Policies<'a, T, E> {
             || self.retry.as_ref().is_some_and(Retry::has_an_end)
     }
 
+    /// Whether nothing is to be done for an item whose first attempt succeeds.
+    pub(super) fn is_quick(&self) -> bool {
+        self.deadline.is_none() && self.attempt.is_none() && self.rate.is_none() && self.hedge.is_none()
+    }
+
     /// The breakers that items wait for.
     pub(super) fn waits_for(&self) -> Option<&Breaking<'a, T>> {
         self.breaker.as_ref().filter(|_| self.waits)

@@ -271,7 +271,8 @@ impl CircuitBreaker {
         let Inner { options, word, machine } = &*self.inner;
         let mut machine = machine.lock();
         let result = step(&mut machine, options, &mut Now::new(&options.clock));
-        if !broken!("breaker_word_stale") {
+        // Written only where it changes: whoever asks to be admitted keeps its line.
+        if word.load(Ordering::Relaxed) != machine.word() && !broken!("breaker_word_stale") {
             word.store(machine.word(), Ordering::Relaxed);
         }
         let tells = !machine.untold.is_empty() && (!machine.telling || broken!("breaker_told_out_of_turn"));
