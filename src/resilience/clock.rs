@@ -111,6 +111,16 @@ impl Clock {
         }
     }
 
+    /// Blocks the calling thread until `at`. Unlike a sleep for what is left until then, it does not start anew from a time
+    /// to which the clock was moved meanwhile.
+    pub(crate) fn sleep_until(&self, at: Instant) {
+        let Some(manual) = &self.manual else { return thread::sleep(at.saturating_duration_since(now())) };
+        let mut state = manual.state.lock();
+        while state.now < at {
+            manual.moved.wait(&mut state);
+        }
+    }
+
     /// Has `sleeper` called at `at`, if this clock is set by hand. `None` if it is not, and then nothing was done; `Some(false)` if the time
     /// has come already.
     pub(crate) fn call_at(&self, at: Instant, sleeper: &Weak<dyn Sleeper>) -> Option<bool> {
