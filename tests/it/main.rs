@@ -48,6 +48,8 @@ mod map_values;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
+mod rate;
+mod rate_property;
 mod tasks;
 mod values;
 mod waiting;
