@@ -365,6 +365,7 @@ impl<E> Retry<E> {
     /// # Blocking
     ///
     /// Between attempts it sleeps on `clock`, and holds its thread meanwhile: on a worker of a pool, that worker.
+    /// A delay is counted from the end of the attempt, so that what [`retry_if`](Retry::retry_if) takes is part of it.
     ///
     /// # Errors
     ///

@@ -50,6 +50,8 @@ mod object_pool_attacked;
 mod on_error;
 mod rate;
 mod rate_property;
+mod retry;
+mod retry_property;
 mod tasks;
 mod values;
 mod waiting;
