@@ -51,6 +51,8 @@ mod on_error;
 mod rate;
 mod rate_property;
 mod retry;
+mod retry_attacked;
+mod retry_budget_property;
 mod retry_property;
 mod tasks;
 mod values;

@@ -154,7 +154,8 @@ fn what_is_refused_says_when_to_come_back() {
     assert!(refused.source().is_none());
 }
 
-/// The thread that waits has its permit, which those who ask next can tell. Then the clock is moved, perhaps before it sleeps.
+/// The thread that waits has its permit, which those who ask next can tell. Then the clock is moved, perhaps before it
+/// sleeps.
 #[test]
 fn a_thread_waits_for_its_permit_and_not_longer() {
     within(|| {

@@ -1,5 +1,5 @@
-//! Random use of rate limits, held against buckets of tokens in whole numbers. `FANPOOL_RATE_SEED` is the seed of the first case,
-//! `FANPOOL_RATE_CASES` their number.
+//! Random use of rate limits, held against buckets of tokens in whole numbers. `FANPOOL_RATE_SEED` is the seed of the
+//! first case, `FANPOOL_RATE_CASES` their number.
 
 use super::map_property::SplitMix64;
 use super::{check_seeds, setting};
@@ -62,8 +62,8 @@ impl Case {
     }
 }
 
-/// A bucket that holds `burst` tokens. A token is made of as many drops as an interval has nanoseconds, and each nanosecond adds one
-/// as long as there is room.
+/// A bucket that holds `burst` tokens. A token is made of as many drops as an interval has nanoseconds, and each
+/// nanosecond adds one as long as there is room.
 struct Bucket {
     drops: u128,
     room: u128,
