@@ -187,6 +187,15 @@ fn another_seed_gives_other_delays() {
     assert!((480..520).contains(&mean.as_millis()), "{mean:?}");
 }
 
+#[test]
+fn delays_of_one_call_are_drawn_one_by_one() {
+    let mut delays: Vec<Duration> =
+        Retry::<()>::fixed(Duration::from_secs(1)).jitter(1.0).seed(1).max_attempts(1001).delays().collect();
+    delays.sort_unstable();
+    delays.dedup();
+    assert!(delays.len() > 990, "{}", delays.len());
+}
+
 /// How an attempt ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Turn {
