@@ -29,8 +29,8 @@ pub(super) struct Past<E> {
     pub(super) began: Option<Instant>,
     /// The delay before this attempt, that the retries asked for.
     pub(super) delay: Duration,
-    /// The rate allows for the next attempt already.
-    granted: bool,
+    /// From when on the rate allows for the next attempt.
+    granted: Option<Instant>,
 }
 
 pub(super) struct Guard<'a, T, E> {
@@ -70,14 +70,14 @@ pub(super) enum After<E> {
 
 impl<E> Past<E> {
     pub(super) fn none() -> Past<E> {
-        Past { attempts: 0, errors: Vec::new(), began: None, delay: Duration::ZERO, granted: false }
+        Past { attempts: 0, errors: Vec::new(), began: None, delay: Duration::ZERO, granted: None }
     }
 
     /// An attempt begins.
     pub(super) fn begin(&mut self, now: Instant) {
         self.attempts = self.attempts.saturating_add(1);
         self.began.get_or_insert(now);
-        self.granted = false;
+        self.granted = None;
     }
 
     /// Adds the error of an attempt. The first ones are kept, since they mostly tell the cause.
@@ -130,12 +130,12 @@ impl<'a, T, E> Guard<'a, T, E> {
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Gate::Shut(TaskError::Expired);
         }
-        if let Some(rating) = self.policies.rate.as_ref().filter(|_| !past.granted) {
-            match rating.reserve(item, deadline) {
+        if let Some(rating) = &self.policies.rate {
+            match rating.reserve(item, past.granted, deadline, now) {
                 Err(payload) => return Gate::Shut(panicked(payload)),
                 Ok(None) => return Gate::Shut(TaskError::Expired),
                 Ok(Some(until)) => {
-                    past.granted = true;
+                    past.granted = Some(until);
                     if until > now {
                         return Gate::Later(Hold { until, breaker: None });
                     }
@@ -178,7 +178,7 @@ impl<'a, T, E> Guard<'a, T, E> {
             return None;
         }
         if let Some(rating) = &self.policies.rate {
-            rating.reserve(item, Some(now)).map_err(panics::discard).ok()??;
+            rating.reserve(item, None, Some(now), now).map_err(panics::discard).ok()??;
         }
         let Some(breaking) = &self.policies.breaker else { return Some(None) };
         breaking.admit(item, now).map_err(panics::discard).ok()?.ok().map(Some)

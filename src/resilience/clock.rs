@@ -5,7 +5,7 @@
 //! due, or is in the list when the time moves. Sleepers are called with no lock held, by the thread that advances the clock.
 
 use crate::panics;
-use crate::sync::{Arc, Condvar, Mutex, Weak, now, thread};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, now, thread};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ struct Manual {
 
 struct State {
     now: Instant,
+    /// Threads that sleep.
+    asleep: usize,
     sleepers: Vec<(Instant, Weak<dyn Sleeper>)>,
 }
 
@@ -106,9 +108,14 @@ impl Clock {
         let Some(manual) = &self.manual else { return thread::sleep(time) };
         let mut state = manual.state.lock();
         let until = later(state.now, time);
-        while state.now < until {
-            manual.moved.wait(&mut state);
-        }
+        manual.sleep(&mut state, until);
+    }
+
+    /// Blocks the calling thread until `at`. Unlike a sleep for what is left until then, it does not start anew from a time
+    /// to which the clock was moved meanwhile.
+    pub(crate) fn sleep_until(&self, at: Instant) {
+        let Some(manual) = &self.manual else { return thread::sleep(at.saturating_duration_since(now())) };
+        manual.sleep(&mut manual.state.lock(), at);
     }
 
     /// Has `sleeper` called at `at`, if this clock is set by hand. `None` if it is not, and then nothing was done; `Some(false)` if the time
@@ -124,6 +131,16 @@ impl Clock {
     }
 }
 
+impl Manual {
+    fn sleep(&self, state: &mut MutexGuard<'_, State>, until: Instant) {
+        state.asleep += 1;
+        while state.now < until {
+            self.moved.wait(state);
+        }
+        state.asleep -= 1;
+    }
+}
+
 impl ManualClock {
     /// A clock that shows some time and stands still.
     ///
@@ -135,7 +152,7 @@ impl ManualClock {
     /// ```
     #[must_use]
     pub fn new() -> ManualClock {
-        let state = State { now: now(), sleepers: Vec::new() };
+        let state = State { now: now(), asleep: 0, sleepers: Vec::new() };
         ManualClock { manual: Arc::new(Manual { state: Mutex::new(state), moved: Condvar::new() }) }
     }
 
@@ -150,6 +167,29 @@ impl ManualClock {
     #[must_use]
     pub fn now(&self) -> Instant {
         self.manual.state.lock().now
+    }
+
+    /// How many threads sleep on this clock: in [`Clock::sleep`], in [`Retry::call`](crate::Retry::call) or in
+    /// [`RateLimit::acquire`](crate::RateLimit::acquire). A test waits for it before it moves the time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Clock, testing::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let sleeps = Clock::from(&clock);
+    /// let thread = std::thread::spawn(move || sleeps.sleep(Duration::from_secs(3600)));
+    /// while clock.asleep() == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// clock.advance(Duration::from_secs(3600));
+    /// thread.join().unwrap();
+    /// ```
+    #[must_use]
+    pub fn asleep(&self) -> usize {
+        self.manual.state.lock().asleep
     }
 
     /// Moves the time on in one jump. What became due on the way is ready to be started when this returns: whatever waits for a retry, for

@@ -2,9 +2,12 @@
 //!
 //! A token bucket by the *generic cell rate algorithm* (ITU-T I.371): instead of tokens it keeps one time, from which on the bucket
 //! is full. A permit moves that time on by one interval, and may be used from the moment on in which it is no more than `burst`
-//! intervals away. All in whole nanoseconds, under a small lock, so that permits are given one after the other. (The crate `governor`
-//! does this too, with a clock of its own and for waiting with futures; what is needed here beside the waiting is some twenty lines.)
+//! intervals away. All in whole nanoseconds, under a small lock, so that permits are given one after the other. Times are counted from
+//! the limit's start in 128 bits, which hold any number of any intervals: an `Instant` that stopped at the clock's end would be no
+//! more than a burst away, and give permits for nothing. (The crate `governor` does this too, with a clock of its own and for waiting
+//! with futures; what is needed here beside the waiting is some twenty lines.)
 
+use super::backoff::nanos;
 use super::rates::RateLimits;
 use super::{Clock, later};
 use crate::error::BuildError;
@@ -15,7 +18,8 @@ use std::time::{Duration, Instant};
 
 /// So many permits in a time, and a few at once.
 ///
-/// Permits are given in the order in which they are asked for. Clones are the same limit.
+/// Permits are given in the order in which they are asked for. Clones are the same limit. Whoever has waited for a permit and does not
+/// use it within the time of a burst and one second, because the clock has jumped or there was no thread, asks for another.
 ///
 /// # Examples
 ///
@@ -38,15 +42,18 @@ pub struct RateLimit {
 
 struct Inner {
     options: Options,
-    /// When all permits are there again: those that were given are paid off then.
-    full: Mutex<Instant>,
+    /// What times are counted from.
+    began: Instant,
+    /// When all permits are there again, in nanoseconds: those that were given are paid off then.
+    full: Mutex<u128>,
 }
 
 #[derive(Clone)]
 pub(super) struct Options {
-    interval: Duration,
+    /// In nanoseconds.
+    interval: u128,
     /// How far from full a permit may be used: the time of all of a burst but one.
-    ahead: Duration,
+    ahead: u128,
     pub(super) clock: Clock,
 }
 
@@ -159,13 +166,13 @@ impl RateLimitBuilder {
         if per.is_zero() {
             return Err(BuildError::NotInRange { option: "per", value: 0.0, allowed: "more than 0 seconds" });
         }
-        let most = usize::try_from(per.as_nanos()).unwrap_or(usize::MAX).min(u32::MAX as usize);
+        let per = per.as_nanos();
+        let most = usize::try_from(per).unwrap_or(usize::MAX).min(u32::MAX as usize);
         BuildError::check("permits", permits as usize, 1..=most)?;
         BuildError::check("burst", burst as usize, 1..=u32::MAX as usize)?;
         // Rounded up: rather a little slower than asked than a little faster.
-        let floor = per / permits;
-        let interval = if floor * permits < per { floor + Duration::from_nanos(1) } else { floor };
-        Ok(Options { interval, ahead: interval.saturating_mul(burst - 1), clock })
+        let interval = per.div_ceil(u128::from(permits));
+        Ok(Options { interval, ahead: interval * u128::from(burst - 1), clock })
     }
 }
 
@@ -184,8 +191,8 @@ impl RateLimit {
     }
 
     pub(super) fn start(options: Options) -> RateLimit {
-        let full = Mutex::new(options.clock.now());
-        RateLimit { inner: Arc::new(Inner { options, full }) }
+        let began = options.clock.now();
+        RateLimit { inner: Arc::new(Inner { options, began, full: Mutex::new(0) }) }
     }
 
     /// Takes a permit if there is one now.
@@ -203,7 +210,7 @@ impl RateLimit {
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     pub fn try_acquire(&self) -> Result<(), RateLimited> {
-        self.take(Some).map(drop).map_err(|(at, now)| RateLimited { retry_after: at - now })
+        self.take(Some).map(drop).map_err(|retry_after| RateLimited { retry_after })
     }
 
     /// Takes the next permit, and holds the calling thread until it may be used.
@@ -218,10 +225,20 @@ impl RateLimit {
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     pub fn acquire(&self) {
-        if let Some(at) = self.reserve(None) {
-            let clock = &self.inner.options.clock;
-            clock.sleep(at.saturating_duration_since(clock.now()));
+        let clock = &self.inner.options.clock;
+        while let Some(at) = self.reserve(None) {
+            clock.sleep_until(at);
+            if !self.is_stale(at, clock.now()) {
+                return;
+            }
         }
+    }
+
+    /// Whether a permit for that time has not been used for so long that it is void: for the time of a burst and a second more. If the
+    /// clock has jumped, all who waited would otherwise begin at once.
+    pub(crate) fn is_stale(&self, at: Instant, now: Instant) -> bool {
+        let Options { interval, ahead, .. } = &self.inner.options;
+        now.saturating_duration_since(at).as_nanos() > ahead.saturating_add(*interval).saturating_add(1_000_000_000)
     }
 
     /// Takes the next permit, and tells from when on it may be used. `None`, and none is taken, if that is after `not_after`.
@@ -232,29 +249,38 @@ impl RateLimit {
     /// Whether nothing is known of it that a new one would not know.
     pub(super) fn is_full(&self) -> bool {
         let full = self.inner.full.lock();
-        *full <= self.inner.options.clock.now()
+        *full <= self.inner.passed(self.inner.options.clock.now())
     }
 
-    /// Takes the next permit unless it may only be used after `limit` of now. Returns when, or else when and now.
-    fn take(&self, limit: impl FnOnce(Instant) -> Option<Instant>) -> Result<Instant, (Instant, Instant)> {
+    /// Takes the next permit unless it may only be used after `limit` of now. Returns when, or else in what time it would be.
+    fn take(&self, limit: impl FnOnce(Instant) -> Option<Instant>) -> Result<Instant, Duration> {
         let Options { interval, ahead, clock } = &self.inner.options;
+        let began = self.inner.began;
         let mut full = self.inner.full.lock();
         // Under the lock, so that permits see times in their order.
         let now = clock.now();
-        let from = now.max(*full);
-        // A burst may be longer than the clock has been running.
-        let at = from.checked_sub(*ahead).map_or(now, |at| at.max(now));
-        if limit(now).is_some_and(|limit| at > limit) {
-            return Err((at, now));
+        let passed = self.inner.passed(now);
+        let from = passed.max(*full);
+        let at = from.saturating_sub(*ahead).max(passed);
+        let too_late = |limit: Instant| limit.checked_duration_since(began).is_none_or(|limit| at > limit.as_nanos());
+        if limit(now).is_some_and(too_late) {
+            return Err(nanos(at - passed));
         }
-        *full = later(from, *interval);
-        Ok(at)
+        *full = from.saturating_add(*interval);
+        Ok(later(began, nanos(at)))
+    }
+}
+
+impl Inner {
+    /// How long it was since the beginning, in nanoseconds.
+    fn passed(&self, now: Instant) -> u128 {
+        now.saturating_duration_since(self.began).as_nanos()
     }
 }
 
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimit").field("interval", &self.inner.options.interval).finish_non_exhaustive()
+        f.debug_struct("RateLimit").field("interval", &nanos(self.inner.options.interval)).finish_non_exhaustive()
     }
 }
 

@@ -129,9 +129,8 @@ impl Kept {
     fn forget(&mut self, max: usize) {
         let mut ranked: Vec<(bool, u64, u64)> =
             self.by_key.iter().map(|(key, (limit, asked))| (!limit.is_full(), *asked, *key)).collect();
-        let spare = ranked.iter().filter(|(used, ..)| !used).count();
         ranked.sort_unstable();
-        for (.., key) in ranked.iter().take((max / 8).min(spare).max(1)) {
+        for (.., key) in ranked.iter().take((max / 8).max(1)) {
             self.by_key.remove(key);
         }
     }

@@ -5,7 +5,7 @@
 //! delay before.
 
 use super::backoff::{self, Backoff, Kind};
-use super::{Clock, RetryBudget};
+use super::{Clock, RetryBudget, later};
 use crate::error::BuildError;
 use crate::panics;
 use crate::sync::{Arc, Keys, estimate};
@@ -365,6 +365,7 @@ impl<E> Retry<E> {
     /// # Blocking
     ///
     /// Between attempts it sleeps on `clock`, and holds its thread meanwhile: on a worker of a pool, that worker.
+    /// A delay is counted from the end of the attempt, so that what [`retry_if`](Retry::retry_if) takes is part of it.
     ///
     /// # Errors
     ///
@@ -397,13 +398,14 @@ impl<E> Retry<E> {
                 Err(payload) => Err(payload),
             };
             attempts = attempts.saturating_add(1);
-            let elapsed = clock.now().saturating_duration_since(begun);
+            let now = clock.now();
+            let elapsed = now.saturating_duration_since(begun);
             let error = failed.as_ref().ok();
             let failure = Failure { number, attempts, error, elapsed, delay: previous, left: None };
             match (self.decide(&failure), failed) {
                 (Decision::Again(delay), failed) => {
                     panics::drop_each([failed]);
-                    clock.sleep(delay);
+                    clock.sleep_until(later(now, delay));
                     previous = delay;
                 }
                 (Decision::Stop(reason, _), Ok(last)) => return Err(RetryError::GaveUp { attempts, last, reason }),

@@ -51,6 +51,12 @@ mod map_values;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
+mod rate;
+mod rate_property;
+mod retry;
+mod retry_attacked;
+mod retry_budget_property;
+mod retry_property;
 #[cfg(feature = "seeded")]
 mod seeded;
 #[cfg(feature = "seeded")]
