@@ -32,17 +32,19 @@
 //! *The client* is ureq, without TLS: blocking, with one time limit for all of a call, and a name of its own for each thing that goes wrong. With
 //! a time limit it looks each name up on a thread that it starts for that.
 
+mod client;
 mod local;
 mod urls;
 
+use client::Fault;
 use fanpool::{
     BreakerCounts, Breakers, BuildError, CircuitBreaker, Errors, FanOut, Input, Outcome, Output, RateLimit, Retry,
-    TaskError, time_left,
+    TaskError,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,54 +120,6 @@ impl Options {
     }
 }
 
-/// What went wrong with an attempt.
-#[derive(Debug)]
-enum Fault {
-    Status(u16),
-    Client(Box<ureq::Error>),
-}
-
-impl Fault {
-    /// The host is in trouble: it may go better the next time, and others will not fare better now.
-    fn passes(&self) -> bool {
-        match self {
-            Fault::Status(status) => *status >= 500 || matches!(status, 408 | 429),
-            Fault::Client(error) => !matches!(
-                **error,
-                ureq::Error::BadUri(_)
-                    | ureq::Error::TooManyRedirects
-                    | ureq::Error::RedirectFailed
-                    | ureq::Error::Tls(_)
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Status(status) => write!(f, "status {status}"),
-            Fault::Client(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<ureq::Error> for Fault {
-    fn from(error: ureq::Error) -> Self {
-        Fault::Client(Box::new(error))
-    }
-}
-
-/// Fetches a page and returns how many bytes it has, in the time that is left.
-fn fetch(agent: &ureq::Agent, target: &Target) -> Result<u64, Fault> {
-    let response = agent.get(&*target.url).config().timeout_global(time_left()).build().call()?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(Fault::Status(status.as_u16()));
-    }
-    io::copy(&mut response.into_body().as_reader(), &mut io::sink()).map_err(|error| ureq::Error::from(error).into())
-}
-
 /// An item that ended without a result.
 struct Letter {
     target: Target,
@@ -215,11 +169,9 @@ impl Service {
             .max_attempts(options.attempts)
             .retry_if(Fault::passes);
         // Its own servers are not behind a proxy.
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let config = if own { config.proxy(None) } else { config };
-        let agent = config.build().new_agent();
+        let agent = client::agent(!own);
         let (dead, letters) = channel();
-        let service = FanOut::builder(move |target| fetch(&agent, &target))
+        let service = FanOut::builder(move |target: Target| client::fetch(agent.get(&*target.url)))
             .name("fetch")
             .workers(options.workers)
             .window(options.workers.saturating_mul(4))

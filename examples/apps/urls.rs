@@ -41,13 +41,9 @@ impl Target {
             Some("https") => return Err(wrong("made without TLS")),
             _ => return Err(wrong("does not begin with http://")),
         }
-        match parsed.authority().map(|host| host.as_str().to_ascii_lowercase()) {
-            Some(host) if parsed.host().is_some_and(|host| !host.is_empty()) => {
-                let host: Arc<str> = host.into();
-                Ok(Target { url: url.into(), kind: host.clone(), host })
-            }
-            _ => Err(wrong("without a host")),
-        }
+        let Some(host) = parsed.host().filter(|host| !host.is_empty()) else { return Err(wrong("without a host")) };
+        let host: Arc<str> = format!("{}:{}", host.to_ascii_lowercase(), parsed.port_u16().unwrap_or(80)).into();
+        Ok(Target { url: url.into(), kind: host.clone(), host })
     }
 }
 
