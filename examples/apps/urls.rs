@@ -42,6 +42,12 @@ impl Target {
             _ => return Err(wrong("does not begin with http://")),
         }
         let Some(host) = parsed.host().filter(|host| !host.is_empty()) else { return Err(wrong("without a host")) };
+        // A port that is no number, or too large for one, would be taken for none.
+        let rest = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+        let port = rest.and_then(|rest| rest.rsplit_once(host)).map_or("", |(_, port)| port.trim_start_matches(':'));
+        if !port.is_empty() && parsed.port_u16().is_none() {
+            return Err(wrong("no such port"));
+        }
         let host: Arc<str> = format!("{}:{}", host.to_ascii_lowercase(), parsed.port_u16().unwrap_or(80)).into();
         Ok(Target { url: url.into(), kind: host.clone(), host })
     }
