@@ -1,7 +1,7 @@
 //! Cooperative cancellation.
 
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, now};
 use std::fmt;
 use std::time::Instant;
 
@@ -149,7 +149,7 @@ impl CancelToken {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.any(|node| {
-            node.cancelled.load(Ordering::Acquire) || node.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+            node.cancelled.load(Ordering::Acquire) || node.deadline.is_some_and(|deadline| now() >= deadline)
         })
     }
 

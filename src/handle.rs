@@ -15,7 +15,7 @@ use crate::error::{JoinError, RefusedReason, TaskPanicked};
 use crate::group::{Awaited, Progress, TaskGroup};
 use crate::job::{Call, Job, Verdict};
 use crate::panics;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, broken, thread};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, broken, now, thread};
 use std::fmt;
 use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -281,7 +281,7 @@ impl<T> ScopedHandle<'_, T> {
     /// assert_eq!(result.unwrap(), 1);
     /// ```
     pub fn try_join(self) -> Result<Result<T, JoinError>, Self> {
-        self.join_until(Some(Instant::now()))
+        self.join_until(Some(now()))
     }
 
     /// As [`try_join`](ScopedHandle::try_join), after waiting for at most `timeout`. It does not run the task, which
@@ -302,7 +302,7 @@ impl<T> ScopedHandle<'_, T> {
     /// assert_eq!(result.expect("a minute is enough").unwrap(), 1);
     /// ```
     pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, JoinError>, Self> {
-        self.join_until(Instant::now().checked_add(timeout))
+        self.join_until(now().checked_add(timeout))
     }
 
     fn join_until(self, deadline: Option<Instant>) -> Result<Result<T, JoinError>, Self> {

@@ -36,6 +36,7 @@ pub use fan::{
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
+pub use panics::capture_panic_locations;
 pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
     current_worker,

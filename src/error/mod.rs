@@ -38,13 +38,16 @@ pub struct TaskPanicked(Box<Panicked>);
 /// Boxed, so that results which hold a panic in the rarest case are small.
 struct Panicked {
     message: String,
+    location: Option<String>,
     // The mutex only makes a payload, which is `Send`, `Sync` as well.
     payload: Mutex<Payload>,
 }
 
 impl TaskPanicked {
+    /// To be called on the thread that has just caught the panic.
     pub(crate) fn new(payload: Payload) -> TaskPanicked {
-        TaskPanicked(Box::new(Panicked { message: panics::message(&payload), payload: Mutex::new(payload) }))
+        let (message, location) = (panics::message(&payload), panics::place_of(&*payload));
+        TaskPanicked(Box::new(Panicked { message, location, payload: Mutex::new(payload) }))
     }
 
     /// The text given to `panic!`, or a stand-in for a payload of another type.
@@ -61,6 +64,25 @@ impl TaskPanicked {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// Where it was raised, as `path:line:column`, with the last 200 bytes of a path that is longer. `None` unless
+    /// [`capture_panic_locations`](crate::capture_panic_locations) was called before; nor is it known where a payload was made that was
+    /// thrown by [`resume_unwind`](std::panic::resume_unwind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::{JoinError, Pool};
+    /// fanpool::capture_panic_locations();
+    /// match Pool::new().submit(|| panic!("no route")).join() {
+    ///     Err(JoinError::Panicked(panicked)) => println!("{panicked}"), // the task panicked at src/main.rs:5:32: no route
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// ```
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.0.location.as_deref()
     }
 
     /// What was thrown, for [`std::panic::resume_unwind`] or a downcast.
@@ -88,7 +110,10 @@ impl fmt::Debug for TaskPanicked {
 
 impl fmt::Display for TaskPanicked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the task panicked: {}", self.0.message)
+        match &self.0.location {
+            Some(location) => write!(f, "the task panicked at {location}: {}", self.0.message),
+            None => write!(f, "the task panicked: {}", self.0.message),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::landing::ServiceCounts;
 use super::service::Service;
 use crate::error::{ResizeError, SendReason, WouldDeadlock};
 use crate::pool::Resizer;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -216,7 +216,7 @@ impl<'a> Control<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> Result<Option<ServiceCounts>, WouldDeadlock> {
-        match Instant::now().checked_add(timeout) {
+        match now().checked_add(timeout) {
             Some(deadline) => self.wait_until(Some(deadline)),
             None => self.wait().map(Some),
         }

@@ -12,8 +12,8 @@ use super::policies::Policies;
 use crate::error::{Errors, Rejection, TaskError};
 use crate::panics;
 use crate::resilience::{BreakerOpen, CircuitBreaker, Clock, Decision, Failure, later};
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Keys, Mutex};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ pub(super) struct Guard<'a, T, E> {
     pub(super) timed: bool,
     /// When the service began, by the policies' clock.
     pub(super) began: Instant,
-    pasts: Mutex<HashMap<u64, Past<E>>>,
+    pasts: Mutex<HashMap<u64, Past<E>, Keys>>,
     remembered: AtomicUsize,
     pub(super) hedging: Option<Hedging<T, E>>,
 }
@@ -97,8 +97,7 @@ impl<'a, T, E> Guard<'a, T, E> {
         let began = policies.clock.now();
         let timed = policies.looks_at_the_time();
         let hedging = policies.hedge.map(Hedging::new);
-        let (pasts, remembered) = (Mutex::new(HashMap::new()), AtomicUsize::new(0));
-        Guard { policies, timed, began, pasts, remembered, hedging }
+        Guard { policies, timed, began, pasts: Mutex::default(), remembered: AtomicUsize::new(0), hedging }
     }
 
     pub(super) fn clock(&self) -> &Clock {

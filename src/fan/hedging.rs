@@ -20,7 +20,7 @@ use super::queue::Entry;
 use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
-use crate::sync::{Mutex, broken};
+use crate::sync::{Keys, Mutex, broken};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ pub(super) struct Hedging<T, E> {
 }
 
 struct Flights<T, E> {
-    aloft: HashMap<u64, Flight<T, E>>,
+    aloft: HashMap<u64, Flight<T, E>, Keys>,
     /// When second attempts are due: in order, since all have the same delay.
     due: VecDeque<(Instant, u64)>,
 }
@@ -68,7 +68,7 @@ pub(super) enum Lost<E> {
 
 impl<T, E> Hedging<T, E> {
     pub(super) fn new(after: Duration) -> Hedging<T, E> {
-        Hedging { after, flights: Mutex::new(Flights { aloft: HashMap::new(), due: VecDeque::new() }) }
+        Hedging { after, flights: Mutex::new(Flights { aloft: HashMap::default(), due: VecDeque::new() }) }
     }
 
     /// A first attempt begins. Returns for when the clock is to be set, if it is.

@@ -15,7 +15,7 @@ use super::credits::Credits;
 use super::verdict::Verdict;
 use crate::error::TaskError;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::channel::Sender;
+use crate::sync::channel::{self, Sender};
 use crate::sync::{CachePadded, Condvar, Mutex, broken};
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -292,7 +292,7 @@ impl<R, E> State<R, E> {
     fn ring(&mut self) {
         if self.wanted.take().is_some() {
             // Full means that a ring is on its way; without a receiver there is nobody to ring for.
-            let _ = self.bell.try_send(());
+            let _ = channel::try_send(&self.bell, ());
         }
     }
 }

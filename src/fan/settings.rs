@@ -1,8 +1,9 @@
 //! What a user chooses of a service.
 
 use crate::pool::{NORMAL, Priority};
+use crate::sync::Keys;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
 /// Whether a thread that would block runs an item itself.
 ///
@@ -88,7 +89,7 @@ pub(super) type Class<'a, T> = Box<dyn Fn(&T) -> Priority + Send + Sync + 'a>;
 impl<'a, T> Key<'a, T> {
     pub(super) fn new<K: Hash>(key: impl Fn(&T) -> K + Send + Sync + 'a) -> Key<'a, T> {
         // Seeded anew for each service, so that nobody can choose keys that meet.
-        let hasher = RandomState::new();
+        let hasher = Keys::default();
         Key(Box::new(move |item| hasher.hash_one(key(item))))
     }
 }

@@ -50,7 +50,7 @@ impl<T> Branch<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv(&self) -> Result<T, RecvError> {
-        self.items.recv().map_err(|_| RecvError::Closed)
+        channel::recv(&self.items).map_err(|_| RecvError::Closed)
     }
 
     /// Takes the next, if it is there.

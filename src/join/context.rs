@@ -4,7 +4,7 @@
 use super::half::{Half, Header, promote};
 use crate::group::{Host, TaskGroup};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use crate::sync::{Arc, MODEL, Mutex, MutexGuard, Weak, broken, local};
+use crate::sync::{Arc, MODEL, Mutex, MutexGuard, Weak, broken, is_eager, local};
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
@@ -30,7 +30,7 @@ pub(crate) trait Clock: Send + Sync {
 pub(super) struct Context {
     index: usize,
     forks: Weak<Forks>,
-    /// Whether every fork promotes: in models.
+    /// Whether every fork promotes: in models, and in some seeded runs.
     eager: bool,
     /// Tells the owner to promote at its next fork. Decides nothing else.
     beat: AtomicBool,
@@ -104,7 +104,7 @@ struct Member {
 
 impl Forks {
     pub(crate) fn new(host: Arc<dyn Host>, clock: Arc<dyn Clock>) -> Arc<Forks> {
-        let contexts = Contexts { all: Vec::new(), idle: Vec::new(), ticking: false, eager: MODEL };
+        let contexts = Contexts { all: Vec::new(), idle: Vec::new(), ticking: false, eager: is_eager() };
         Arc::new(Forks { host, clock, contexts: Mutex::new(contexts) })
     }
 

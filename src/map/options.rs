@@ -4,10 +4,10 @@ use super::engine::Choices;
 use crate::cancel::CancelToken;
 use crate::group::{Options, TaskGroup};
 use crate::pool::{Pool, Priority};
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::fmt;
 use std::marker::PhantomData;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where a map runs.
 pub(super) enum Place<'env> {
@@ -269,7 +269,7 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     /// # Ok::<(), fanpool::Stopped<Vec<u32>>>(())
     /// ```
     pub fn deadline(mut self, time: Duration) -> Map<'env, I, W, Stoppable> {
-        if let Some(deadline) = Instant::now().checked_add(time) {
+        if let Some(deadline) = now().checked_add(time) {
             let cancel = &mut self.options().cancel;
             *cancel = Some(cancel.take().unwrap_or_default().child_until(deadline));
         }

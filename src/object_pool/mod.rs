@@ -54,14 +54,14 @@ pub use pooled::Pooled;
 
 use crate::error::{BuildError, GetError, TaskPanicked};
 use crate::panics;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use builder::Make;
 use home::{Claim, Home, Leave, Missed, Patience};
 use std::convert::Infallible;
 use std::fmt;
 use std::mem;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Lends objects that are costly to make, such as buffers and connections, and takes them back: at most
 /// [`max`](ObjectPoolBuilder::max) exist at once.
@@ -226,7 +226,7 @@ impl<T, E> ObjectPool<T, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_timeout(&self, timeout: Duration) -> Result<Pooled<T>, GetError<E>> {
-        self.lend(Patience::Until(Instant::now().checked_add(timeout)))
+        self.lend(Patience::Until(now().checked_add(timeout)))
     }
 
     /// What has happened so far, and what there is now.

@@ -2,7 +2,7 @@
 
 use super::Pool;
 use crate::error::BuildError;
-use crate::sync::Arc;
+use crate::sync::{Arc, cpus};
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -57,7 +57,6 @@ impl From<usize> for Workers {
 
 impl Workers {
     fn count(self) -> usize {
-        let cpus = || num_cpus::get().max(1);
         match self {
             Workers::Fixed(workers) => workers,
             Workers::CpuBound => cpus(),

@@ -57,7 +57,7 @@ impl Lanes {
             state.lanes[ticket.options().lane].push_back(ticket);
         }
         // Nobody listens any more only once the lanes are closed.
-        let _ = self.bell.send(());
+        let _ = channel::send(&self.bell, ());
     }
 
     /// Takes a ticket back; false if it was picked. Scopes end soon after they began, so it is looked for from the back.

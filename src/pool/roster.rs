@@ -49,7 +49,7 @@ impl Roster {
     fn retire(&mut self, slot: Slot) {
         slot.station.retiring.store(true, Ordering::Relaxed);
         // The last message on this channel: the slot, and with it every way to send, leaves the roster with it.
-        let _ = slot.own.send(Notice::Retire);
+        let _ = channel::send(&slot.own, Notice::Retire);
         self.retired.push((slot.station, slot.thread));
     }
 }
@@ -100,7 +100,7 @@ impl Shared {
         self.reap();
         // No lock is held here: a hook may use the pool.
         for _ in 0..waiting_for {
-            let Ok(Err((station, payload))) = hooks_ended.recv() else { continue };
+            let Ok(Err((station, payload))) = channel::recv(&hooks_ended) else { continue };
             self.retire_one(&station);
             if grown.is_ok() {
                 grown = Err(BuildError::StartHook { worker: station.index, panicked: TaskPanicked::new(payload) });

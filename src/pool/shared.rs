@@ -8,7 +8,7 @@ use super::worker::{self, Notice};
 use super::{Config, Counts};
 use crate::group::{Host, Options, Tally, TaskGroup};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::channel::{Receiver, Sender};
+use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
 
 pub(super) struct Shared {
@@ -179,7 +179,7 @@ impl Host for Shared {
         // One bell goes with the ticket, whichever: there stay as many bells as tickets, and a worker that already took one
         // finds another ticket or none.
         if self.lanes.withdraw(group) {
-            let _ = self.bell.try_recv();
+            let _ = channel::try_next(&self.bell);
         }
     }
 
@@ -218,7 +218,7 @@ struct Bound {
 impl Host for Bound {
     fn post(&self, ticket: Arc<TaskGroup>) {
         // A worker reads its channel to the end before it leaves, and is pushed to only while it is in the roster.
-        let _ = self.own.send(Notice::Help(ticket));
+        let _ = channel::send(&self.own, Notice::Help(ticket));
     }
 
     fn size(&self) -> usize {

@@ -10,7 +10,7 @@
 //! receipt says who is still busy, and the threads end by themselves once the last task has.
 
 use super::Pool;
-use crate::sync::Arc;
+use crate::sync::{Arc, now};
 use std::time::{Duration, Instant};
 
 /// What became of a pool's tasks. Accepted tasks are the sum of the four and of those that still wait or run.
@@ -168,7 +168,7 @@ impl Pool {
     /// assert!(receipt.threads_busy.is_empty());
     /// ```
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Shutdown {
-        self.finish(How::Until(Instant::now().checked_add(timeout)))
+        self.finish(How::Until(now().checked_add(timeout)))
     }
 
     pub(super) fn finish(&mut self, how: How) -> Shutdown {

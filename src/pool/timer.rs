@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::error::BuildError;
 use crate::join::{Clock, Forks};
 use crate::panics;
-use crate::sync::{Arc, Condvar, MODEL, Mutex, Weak, thread};
+use crate::sync::{Arc, Condvar, MODEL, Mutex, Weak, now, thread};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -211,7 +211,7 @@ impl Bell {
             if state.ended {
                 return Next::End;
             }
-            let now = Instant::now();
+            let now = now();
             let (due, set) = std::mem::take(&mut state.alarms).into_iter().partition(|(at, _)| *at <= now);
             state.alarms = set;
             let due: Vec<(Instant, Weak<dyn Alarm>)> = due;
@@ -229,8 +229,7 @@ impl Bell {
                 continue;
             }
             let first = state.alarms.iter().map(|(at, _)| *at).min();
-            let until = first.into_iter().chain(*tick).min();
-            self.changed.wait_until(&mut state, until);
+            self.changed.wait_ticking(&mut state, *tick, first);
         }
     }
 

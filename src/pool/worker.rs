@@ -10,8 +10,8 @@ use super::shared::Shared;
 use crate::group::TaskGroup;
 use crate::panics::{self, Payload};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::channel::{Either, Receiver, Sender, recv_either};
-use crate::sync::{Arc, Mutex, broken, local};
+use crate::sync::channel::{self, Either, Receiver, Sender, recv_either};
+use crate::sync::{Arc, Mutex, broken, local, now};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ impl Worker {
             self.wait_for_retirement();
         }
         // Behind `Retire` there may be tickets of the groups that only this worker serves.
-        while let Ok(notice) = self.own.try_recv() {
+        while let Ok(notice) = channel::try_next(&self.own) {
             if broken!("leaver_drops_its_tickets") {
                 continue;
             }
@@ -122,14 +122,14 @@ impl Worker {
         };
         let fit = result.is_ok();
         // Nobody listens only if whoever started this worker gave up; it will be retired.
-        let _ = started.send(result.map_err(|payload| (self.station.clone(), payload)));
+        let _ = channel::send(&started, result.map_err(|payload| (self.station.clone(), payload)));
         fit
     }
 
     fn work(&self) {
         loop {
             // Its own channel first: a retirement takes effect at once, whatever else is queued.
-            let next = match self.own.try_recv() {
+            let next = match channel::try_next(&self.own) {
                 Ok(notice) => Either::First(notice),
                 Err(_) => match recv_either(&self.own, &self.bell) {
                     Ok(next) => next,
@@ -153,7 +153,7 @@ impl Worker {
     }
 
     fn wait_for_retirement(&self) {
-        while let Ok(notice) = self.own.recv() {
+        while let Ok(notice) = channel::recv(&self.own) {
             if !self.answer_own(notice) {
                 return;
             }
@@ -188,7 +188,10 @@ impl Worker {
             *slice_began = None;
             return false;
         }
-        slice_began.get_or_insert_with(Instant::now).elapsed() >= SLICE
+        {
+            let now = now();
+            now - *slice_began.get_or_insert(now) >= SLICE
+        }
     }
 
     fn set_doing(&self, doing: Doing) {

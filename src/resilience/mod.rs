@@ -26,12 +26,11 @@ pub use rates::RateLimits;
 pub(crate) use retry::{Decision, Failure};
 pub use retry::{Retry, RetryError, RetryReason};
 
-use crate::sync::OnceLock;
-use std::hash::{BuildHasher, Hash, RandomState};
+use crate::sync::shared_keys;
+use std::hash::{BuildHasher, Hash};
 
 /// The number of a key in families of breakers and rates. Seeded once for the process, so that several services mean the same, and
 /// nobody can choose keys that meet.
 pub(crate) fn hash_of(key: &(impl Hash + ?Sized)) -> u64 {
-    static STATE: OnceLock<RandomState> = OnceLock::new();
-    STATE.get_or_init(RandomState::new).hash_one(key)
+    shared_keys().hash_one(key)
 }

@@ -2,7 +2,7 @@
 
 use super::hash_of;
 use super::rate::{Options, RateLimit};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Keys, Mutex};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
@@ -43,7 +43,7 @@ struct Family {
 #[derive(Default)]
 struct Kept {
     /// With the turn in which it was asked for last.
-    by_key: HashMap<u64, (RateLimit, u64)>,
+    by_key: HashMap<u64, (RateLimit, u64), Keys>,
     turn: u64,
 }
 

@@ -8,10 +8,10 @@ use super::backoff::{self, Backoff, Kind};
 use super::{Clock, RetryBudget};
 use crate::error::BuildError;
 use crate::panics;
-use crate::sync::{Arc, estimate};
+use crate::sync::{Arc, Keys, estimate};
 use std::error::Error;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 /// When a failed attempt is made again: after which delays, how often, for which errors, and for how long.
@@ -91,7 +91,7 @@ impl<E> Retry<E> {
     fn new(backoff: Backoff) -> Retry<E> {
         Retry {
             backoff,
-            seed: RandomState::new().build_hasher().finish(),
+            seed: Keys::default().build_hasher().finish(),
             max_attempts: 3,
             max_elapsed: None,
             wanted: None,

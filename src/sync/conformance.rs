@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use super::channel::{
-    Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, recv_unless, send_unless, try_next,
-    unbounded, wait_any,
+    Either, RecvError, SendError, TrySendError, bounded, recv, recv_either, recv_unless, send, send_unless, try_next,
+    try_send, unbounded, wait_any,
 };
 use super::{Arc, Condvar, Mutex, thread};
 
@@ -37,7 +37,7 @@ fn a_send_ends_when_it_is_cut() {
 
 fn a_receive_ends_when_it_is_cut() {
     let ((tx, rx), (cut, cuts)) = (bounded(1), bounded(1));
-    tx.send(1).unwrap();
+    send(&tx, 1).unwrap();
     assert_eq!(recv_unless(&rx, &cuts), Ok(1));
     let cutter = spawn(move || drop(cut));
     assert_eq!(recv_unless(&rx, &cuts), Err(RecvError));
@@ -48,12 +48,12 @@ fn a_receive_ends_when_it_is_cut() {
 
 fn any_of_several_ends_a_wait() {
     let ((bell, rings), (tx, rx)) = (bounded(1), bounded(1));
-    let sender = spawn(move || tx.send(1).unwrap());
+    let sender = spawn(move || send(&tx, 1).unwrap());
     wait_any(&rings, &[&rx]);
-    assert_eq!(rx.recv(), Ok(1));
+    assert_eq!(recv(&rx), Ok(1));
     sender.join();
     let (other, others) = bounded::<()>(1);
-    let ringer = spawn(move || bell.send(()).unwrap());
+    let ringer = spawn(move || send(&bell, ()).unwrap());
     wait_any(&rings, &[&others]);
     ringer.join();
     assert_eq!(try_next(&rings), Err(true), "the ring was taken");
@@ -70,37 +70,37 @@ fn spawn(body: impl FnOnce() + Send + 'static) -> thread::JoinHandle {
 fn fifo_and_emptiness() {
     let (tx, rx) = unbounded();
     assert!(rx.is_empty());
-    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-    tx.send(1).unwrap();
-    tx.send(2).unwrap();
+    assert_eq!(try_next(&rx), Err(false));
+    send(&tx, 1).unwrap();
+    send(&tx, 2).unwrap();
     assert!(!rx.is_empty());
-    assert_eq!((rx.recv(), rx.try_recv()), (Ok(1), Ok(2)));
+    assert_eq!((recv(&rx), try_next(&rx)), (Ok(1), Ok(2)));
 }
 
 fn bounded_refuses_and_blocks() {
     let (tx, rx) = bounded(1);
-    tx.try_send(1).unwrap();
-    assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
-    let sender = spawn(move || tx.send(3).unwrap());
-    assert_eq!((rx.recv(), rx.recv()), (Ok(1), Ok(3)));
+    try_send(&tx, 1).unwrap();
+    assert_eq!(try_send(&tx, 2), Err(TrySendError::Full(2)));
+    let sender = spawn(move || send(&tx, 3).unwrap());
+    assert_eq!((recv(&rx), recv(&rx)), (Ok(1), Ok(3)));
     sender.join();
 }
 
 fn disconnection_is_seen_after_the_last_message() {
     let (tx, rx) = unbounded();
-    let sender = spawn(move || tx.send(7).unwrap());
-    assert_eq!(rx.recv(), Ok(7));
-    assert_eq!(rx.recv(), Err(RecvError));
-    assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+    let sender = spawn(move || send(&tx, 7).unwrap());
+    assert_eq!(recv(&rx), Ok(7));
+    assert_eq!(recv(&rx), Err(RecvError));
+    assert_eq!(try_next(&rx), Err(true));
     sender.join();
 }
 
 fn send_without_receivers_returns_the_message() {
     let (tx, rx) = bounded(1);
-    tx.send(1).unwrap();
+    send(&tx, 1).unwrap();
     let receiver = spawn(move || drop(rx));
-    assert_eq!(tx.send(2), Err(SendError(2)), "a blocked sender is told");
-    assert_eq!(tx.try_send(3), Err(TrySendError::Disconnected(3)));
+    assert_eq!(send(&tx, 2), Err(SendError(2)), "a blocked sender is told");
+    assert_eq!(try_send(&tx, 3), Err(TrySendError::Disconnected(3)));
     receiver.join();
 }
 
@@ -108,7 +108,7 @@ fn unread_messages_are_dropped_with_the_last_receiver() {
     let message = Arc::new(());
     let (tx, rx) = unbounded();
     let other = rx.clone();
-    tx.send(message.clone()).unwrap();
+    send(&tx, message.clone()).unwrap();
     drop(rx);
     assert_eq!(Arc::strong_count(&message), 2);
     drop(other);
@@ -120,14 +120,14 @@ fn two_receivers_share_the_messages() {
     let (seen, other) = (Arc::new(Mutex::new(Vec::new())), rx.clone());
     let sink = seen.clone();
     let receiver = spawn(move || {
-        while let Ok(message) = other.recv() {
+        while let Ok(message) = recv(&other) {
             sink.lock().push(message);
         }
     });
-    tx.send(1).unwrap();
-    tx.send(2).unwrap();
+    send(&tx, 1).unwrap();
+    send(&tx, 2).unwrap();
     drop(tx);
-    while let Ok(message) = rx.recv() {
+    while let Ok(message) = recv(&rx) {
         seen.lock().push(message);
     }
     receiver.join();
@@ -140,8 +140,8 @@ fn either_side_wakes_a_double_receive() {
     let (a, on_a) = unbounded::<u8>();
     let (b, on_b) = unbounded::<u16>();
     let sender = spawn(move || {
-        b.send(1).unwrap();
-        a.send(2).unwrap();
+        send(&b, 1).unwrap();
+        send(&a, 2).unwrap();
     });
     let (mut first, mut second) = (None, None);
     while first.is_none() || second.is_none() {
@@ -160,7 +160,7 @@ fn a_double_receive_ends_when_both_sides_do() {
     let (b, on_b) = unbounded::<u8>();
     let sender = spawn(move || {
         drop(a);
-        b.send(1).unwrap();
+        send(&b, 1).unwrap();
     });
     assert!(matches!(recv_either(&on_a, &on_b), Ok(Either::Second(1))));
     assert!(recv_either(&on_a, &on_b).is_err());
@@ -189,6 +189,17 @@ mod tests {
         for (name, case) in super::CASES {
             for _ in 0..200 {
                 case();
+            }
+            println!("{name}: held");
+        }
+    }
+
+    #[cfg(feature = "seeded")]
+    #[test]
+    fn the_replaying_side_conforms_in_a_run() {
+        for (name, case) in super::CASES {
+            for seed in 0..200 {
+                crate::testing::seeded(seed, case);
             }
             println!("{name}: held");
         }

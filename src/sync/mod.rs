@@ -6,16 +6,32 @@
 //! * `model`: the same names on [loom](https://docs.rs/loom), under `--cfg fanpool_loom`. loom cannot see inside
 //!   crossbeam-channel or parking_lot, so the channel there is a `Mutex` and a `Condvar`.
 //!
-//! `conformance` holds both sides to the same behaviour. `Arc` and `Weak` are std's on both sides: loom's `Arc` has no
+//! * `seeded`: `real`, and inside of [`testing::seeded`](crate::testing) one thread at a time, chosen by a seed; with the feature of
+//!   that name.
+//!
+//! `conformance` holds all sides to the same behaviour. `Arc` and `Weak` are std's on all sides: loom's `Arc` has no
 //! `Weak`, and std's reference counts are not what the models are about.
 //!
 //! What differs under the model, and why it may: time stands still ([`Condvar::wait_until`] gives every other thread
 //! a turn and then reports a time-out), thread names and stack sizes are ignored, and nothing spins.
 
+mod outside;
+#[cfg(not(all(feature = "seeded", not(fanpool_loom))))]
+pub(crate) use outside::{Keys, cpus, is_eager, now, shared_keys};
+
 #[cfg(not(fanpool_loom))]
 mod real;
-#[cfg(not(fanpool_loom))]
+#[cfg(not(any(feature = "seeded", fanpool_loom)))]
 pub(crate) use real::{Condvar, Mutex, MutexGuard, atomic, channel, local, thread};
+
+#[cfg(all(feature = "seeded", not(fanpool_loom)))]
+pub(crate) mod seeded;
+#[cfg(all(feature = "seeded", not(fanpool_loom)))]
+pub(crate) use seeded::{
+    Condvar, Mutex, MutexGuard, atomic, channel, local,
+    outside::{Keys, cpus, is_eager, now, shared_keys},
+    thread,
+};
 
 #[cfg(fanpool_loom)]
 mod model;
@@ -27,7 +43,6 @@ pub(crate) mod conformance;
 
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use std::sync::{Arc, OnceLock, Weak};
-use std::time::Instant;
 
 /// Atomics for estimates that no protocol rests on; loom does not look at these.
 pub(crate) mod estimate {
@@ -36,12 +51,6 @@ pub(crate) mod estimate {
 
 /// Whether this build runs under loom. Decisions that rest on time are made in the simplest way there.
 pub(crate) const MODEL: bool = cfg!(fanpool_loom);
-
-/// The time; under loom, always the same.
-pub(crate) fn now() -> Instant {
-    static MODEL_TIME: OnceLock<Instant> = OnceLock::new();
-    if MODEL { *MODEL_TIME.get_or_init(Instant::now) } else { Instant::now() }
-}
 
 /// Whether the named step of a protocol is to be broken: in models and under `--cfg fanpool_breaks`, if the variable `FANPOOL_BREAK`
 /// names it.

@@ -90,6 +90,16 @@ impl Condvar {
         false
     }
 
+    /// In models nobody ticks.
+    pub(crate) fn wait_ticking<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<std::time::Instant>,
+        deadline: Option<std::time::Instant>,
+    ) {
+        self.wait_until(guard, deadline.or(tick));
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -101,8 +111,8 @@ pub(crate) mod atomic {
 
 pub(crate) mod channel {
     pub(crate) use super::queue::{
-        Either, RecvError, SendError, TryRecvError, TrySendError, bounded, recv_either, recv_unless, send_unless,
-        try_next, unbounded, wait_any, wait_for,
+        Either, RecvError, SendError, TrySendError, bounded, recv, recv_either, recv_unless, send, send_unless,
+        try_next, try_send, unbounded, wait_any, wait_for,
     };
     pub(crate) use super::queue::{Receiver, Sender, Watched};
 }

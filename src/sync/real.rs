@@ -26,6 +26,16 @@ impl Condvar {
         }
     }
 
+    /// Waits until notified, until `tick` or until `deadline`.
+    pub(crate) fn wait_ticking<T>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        tick: Option<std::time::Instant>,
+        deadline: Option<std::time::Instant>,
+    ) {
+        self.wait_until(guard, deadline.into_iter().chain(tick).min());
+    }
+
     pub(crate) fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -38,9 +48,22 @@ pub(crate) mod atomic {
 pub(crate) mod channel {
     //! crossbeam's channels, and a receive from whichever of two has something.
 
-    pub(crate) use crossbeam_channel::{Receiver, RecvError, Sender, bounded, unbounded};
-    #[cfg(test)]
-    pub(crate) use crossbeam_channel::{SendError, TryRecvError, TrySendError};
+    pub(crate) use crossbeam_channel::{Receiver, RecvError, SendError, Sender, TrySendError, bounded, unbounded};
+
+    /// Blocks until there is a message; fails if there will be none.
+    pub(crate) fn recv<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
+        receiver.recv()
+    }
+
+    /// Sends, waiting for room; fails if nobody receives.
+    pub(crate) fn send<T>(sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
+        sender.send(message)
+    }
+
+    /// Sends if there is room and somebody receives.
+    pub(crate) fn try_send<T>(sender: &Sender<T>, message: T) -> Result<(), TrySendError<T>> {
+        sender.try_send(message)
+    }
 
     /// Blocks until there is a message, which it takes, or until `deadline`; `None` never runs out. Returns false if the time
     /// ran out.

@@ -135,6 +135,14 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::BreakerChange>();
     send_sync::<fanpool::BreakerCounts>();
     send_sync::<fanpool::CallError<u8>>();
+    send_sync::<fanpool::Clock>();
+    send_sync::<fanpool::testing::ManualClock>();
+    send_sync::<fanpool::RateLimit>();
+    send_sync::<fanpool::RateLimits>();
+    send_sync::<fanpool::RateLimited>();
+    send_sync::<fanpool::Retry<std::cell::Cell<u8>>>();
+    send_sync::<fanpool::RetryBudget>();
+    send_sync::<fanpool::RetryError<u8>>();
     fn send<T: Send>() {}
     send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }

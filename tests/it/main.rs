@@ -14,6 +14,7 @@ mod demands_pipeline;
 mod demands_scope;
 mod ending;
 mod fan;
+mod fan_accounting;
 mod fan_attacked;
 mod fan_batch;
 mod fan_breaker;
@@ -50,6 +51,10 @@ mod map_values;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
+#[cfg(feature = "seeded")]
+mod seeded;
+#[cfg(feature = "seeded")]
+mod seeded_wide;
 mod tasks;
 mod values;
 mod waiting;

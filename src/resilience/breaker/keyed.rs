@@ -3,7 +3,7 @@
 use super::builder::Options;
 use super::{CircuitBreaker, Waiter};
 use crate::resilience::{Clock, hash_of};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Keys, Mutex, Weak};
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
@@ -44,7 +44,7 @@ struct Family {
 
 #[derive(Default)]
 struct Kept {
-    by_key: HashMap<u64, Entry>,
+    by_key: HashMap<u64, Entry, Keys>,
     /// Counts what is asked for.
     turn: u64,
 }

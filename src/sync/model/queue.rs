@@ -133,6 +133,21 @@ impl<T> Receiver<T> {
     }
 }
 
+/// Blocks until there is a message; fails if there will be none.
+pub(crate) fn recv<T>(receiver: &Receiver<T>) -> Result<T, RecvError> {
+    receiver.recv()
+}
+
+/// Sends, waiting for room; fails if nobody receives.
+pub(crate) fn send<T>(sender: &Sender<T>, message: T) -> Result<(), SendError<T>> {
+    sender.send(message)
+}
+
+/// Sends if there is room and somebody receives.
+pub(crate) fn try_send<T>(sender: &Sender<T>, message: T) -> Result<(), TrySendError<T>> {
+    sender.try_send(message)
+}
+
 /// Waits for a message; with a deadline, every other thread gets a turn and then the time is over.
 pub(crate) fn wait_for<T>(receiver: &Receiver<T>, deadline: Option<std::time::Instant>) -> bool {
     if deadline.is_some() {

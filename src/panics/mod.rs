@@ -1,5 +1,10 @@
 //! The one place that catches, resumes or swallows a panic.
 
+mod place;
+
+pub use place::capture_panic_locations;
+pub(crate) use place::place_of;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
