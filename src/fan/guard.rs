@@ -136,7 +136,8 @@ impl<'a, T, E> Guard<'a, T, E> {
                 Ok(None) => return Gate::Shut(TaskError::Expired),
                 Ok(Some(until)) => {
                     past.granted = Some(until);
-                    if until > now {
+                    // The rate has looked at the clock later than its caller.
+                    if until > self.clock().now() {
                         return Gate::Later(Hold { until, breaker: None });
                     }
                 }

@@ -1,11 +1,11 @@
 //! How often a rate limit gives permits, and to whom.
 
-use crate::within;
+use crate::{until_put_off, within};
 use fanpool::testing::ManualClock;
-use fanpool::{BuildError, RateLimit, RateLimitBuilder, RateLimited, RateLimits};
+use fanpool::{BuildError, FanOut, RateLimit, RateLimitBuilder, RateLimited, RateLimits};
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -344,4 +344,33 @@ fn threads_that_ask_for_many_keys_find_one_limit_each() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!((got, family.len(), twice.into_inner()), (64, 64, false));
+}
+
+/// Items wait for their turns when the clock jumps: the turns of that time are over for all of them.
+#[test]
+fn g1_a_clock_that_jumps_lets_no_more_begin_than_the_rate_allows() {
+    within(|| {
+        let clock = ManualClock::new();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counter = begun.clone();
+        let work = move |_: u64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, ()>(())
+        };
+        let limit = RateLimit::builder(10, SECOND).burst(3).clock(&clock).build().unwrap();
+        let (input, mut output) = FanOut::builder(work).workers(2).rate(limit).clock(&clock).start().unwrap();
+        let control = input.control();
+        (0..20).for_each(|n| _ = input.send(n).unwrap());
+        until_put_off(&control, 17);
+        clock.advance(365 * 24 * 3600 * SECOND);
+        (0..6).for_each(|_| _ = output.recv().unwrap());
+        until_put_off(&control, 14);
+        assert_eq!(begun.load(Ordering::Relaxed), 6);
+        // The others have turns of the new time.
+        for left in (0..14).rev() {
+            clock.advance(SECOND / 10);
+            assert!(output.recv().unwrap().result.is_ok());
+            until_put_off(&control, left);
+        }
+    });
 }
