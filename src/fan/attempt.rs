@@ -59,10 +59,10 @@ pub(super) struct Turn<'t, S> {
     worker: u32,
     pub(super) state: &'t mut Option<S>,
     pub(super) tab: Tab,
-    /// When it began.
-    began: Instant,
-    /// When the attempt began.
+    /// When the attempt began, or where that is not looked at, the turn.
     pub(super) at: Instant,
+    /// The same, in nanoseconds since the service's start.
+    nanos: u64,
     /// First attempts that the budget for retries was not told of yet.
     pub(super) firsts: usize,
 }
@@ -92,7 +92,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     ) {
         let began = *last;
         let at = if guard.clock().is_system() { began } else { guard.clock().now() };
-        let mut turn = Turn { lane, worker, state, tab: Tab::new(), began: at, at, firsts: 0 };
+        let mut turn = Turn { lane, worker, state, tab: Tab::new(), at, nanos: guard.time(at), firsts: 0 };
         let (mut done, mut key) = (None, None);
         let mut seen = 0;
         while let Some(entry) = slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed)) {
@@ -118,8 +118,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     }
 
     /// Sees to one item.
-    fn attempt(&self, guard: &GuardOf<'a, T, W>, turn: &mut Turn<'_, W::State>, entry: Entry<T>) -> EndedOf<T, W> {
-        turn.at = if guard.timed { guard.clock().now() } else { turn.began };
+    pub(super) fn attempt(
+        &self,
+        guard: &GuardOf<'a, T, W>,
+        turn: &mut Turn<'_, W::State>,
+        entry: Entry<T>,
+    ) -> EndedOf<T, W> {
+        if guard.timed {
+            turn.at = guard.clock().now();
+            turn.nanos = guard.time(turn.at);
+        }
         let began = turn.at;
         let (head, item) = entry.split();
         if guard.hedging.as_ref().is_some_and(|hedging| hedging.is_copy(head.seq)) {
@@ -275,20 +283,20 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     ) -> EndedOf<T, W> {
         let attempts = past.attempts;
         let error = self.bury(guard, item, past, error);
-        self.ended(guard, turn, head, attempts, Err(error))
+        self.ended(turn, head, attempts, Err(error))
     }
 
     /// What an item's outcome is.
+    #[inline(always)]
     pub(super) fn ended(
         &self,
-        guard: &GuardOf<'a, T, W>,
         turn: &Turn<'_, W::State>,
         head: &Entry<()>,
         attempts: u32,
         result: Result<W::Out, TaskError<W::Error>>,
     ) -> EndedOf<T, W> {
         self.unload(turn.lane, head.mark);
-        let queued = guard.time(turn.at).saturating_sub(head.sent);
+        let queued = turn.nanos.saturating_sub(head.sent);
         let done = Done { seq: head.seq, queued, ran: 0, worker: turn.worker, attempts, result };
         Ended { done: Some(done), free: true }
     }

@@ -35,6 +35,13 @@ pub(super) struct Tab {
 /// An attempt was not admitted: for how long at most, and by whom.
 pub(super) type Refusal = (BreakerOpen, CircuitBreaker);
 
+impl Pass {
+    /// Of the breaker that all items have.
+    pub(super) fn of(ticket: Ticket) -> Pass {
+        Pass { ticket, own: None, began: None }
+    }
+}
+
 impl Tab {
     pub(super) fn new() -> Tab {
         Tab { ticket: None, successes: 0 }
@@ -98,11 +105,26 @@ impl<'a, T> Breaking<'a, T> {
         } else if pass.own.is_some() || pass.ticket.is_probe() {
             self.answer(tab, &pass, Answers { successes: 1, ..Answers::default() });
         } else {
-            if tab.ticket != Some(pass.ticket) {
-                self.settle(tab);
-            }
-            tab.ticket = Some(pass.ticket);
-            tab.successes += 1;
+            self.note_success(tab, pass.ticket);
+        }
+    }
+
+    /// Puts a success on the tab, of an attempt that is no probe.
+    #[inline]
+    pub(super) fn note_success(&self, tab: &mut Tab, ticket: Ticket) {
+        if tab.ticket != Some(ticket) {
+            self.settle(tab);
+            tab.ticket = Some(ticket);
+        }
+        tab.successes += 1;
+    }
+
+    /// The admission of a breaker that all items have and that is closed, as long as nobody needs to know when attempts begin.
+    #[inline]
+    pub(super) fn closed(&self) -> Option<Ticket> {
+        match &self.which {
+            Which::One(breaker) if self.slow.is_none() => breaker.admitted(),
+            _ => None,
         }
     }
 

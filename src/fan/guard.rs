@@ -5,7 +5,7 @@
 //! was put back under the queue's lock, and is read after the item was taken under that lock. So is the number of items that anything
 //! is remembered of, which spares the others the look.
 
-use super::breaking::{Breaking, Pass};
+use super::breaking::Pass;
 use super::core::panicked;
 use super::hedging::{Hedging, Lost};
 use super::policies::Policies;
@@ -143,21 +143,7 @@ impl<'a, T, E> Guard<'a, T, E> {
                 }
             }
         }
-        match &self.policies.breaker {
-            Some(breaking) => self.pass(breaking, item, deadline, now),
-            None => Gate::Open(None),
-        }
-    }
-
-    /// Asks the breaker.
-    #[inline]
-    pub(super) fn pass(
-        &self,
-        breaking: &Breaking<'a, T>,
-        item: &T,
-        deadline: Option<Instant>,
-        now: Instant,
-    ) -> Gate<E> {
+        let Some(breaking) = &self.policies.breaker else { return Gate::Open(None) };
         match breaking.admit(item, now) {
             Err(payload) => Gate::Shut(panicked(payload)),
             Ok(Ok(pass)) => Gate::Open(Some(pass)),

@@ -231,11 +231,11 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         attempts: u32,
         result: W::Out,
     ) -> Ended<W::Out, W::Error> {
-        let Some(hedging) = &guard.hedging else { return self.ended(guard, turn, head, attempts, Ok(result)) };
+        let Some(hedging) = &guard.hedging else { return self.ended(turn, head, attempts, Ok(result)) };
         let (Won { first, last, attempts }, rest) = hedging.succeed(head.seq);
         rest.drop_quietly();
         if first {
-            return Ended { free: last, ..self.ended(guard, turn, head, attempts, Ok(result)) };
+            return Ended { free: last, ..self.ended(turn, head, attempts, Ok(result)) };
         }
         panics::drop_each([result]);
         self.landing.note(|counts| counts.late += 1);

@@ -4,15 +4,16 @@
 //! copy is made under the same guard against panics as the call.
 
 use super::attempt::{Ended, GuardOf, Turn};
+use super::breaking::Pass;
 use super::core::{Core, panicked};
-use super::guard::{Gate, Past};
+use super::guard::Past;
 use super::queue::Entry;
 use super::work::Work;
 use crate::panics;
 
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Sees to an item of which nothing is remembered, for a service whose only policies are retry, breaker and dead letters.
-    #[inline]
+    #[inline(always)]
     pub(super) fn quick_attempt(
         &self,
         guard: &GuardOf<'a, T, W>,
@@ -20,51 +21,46 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         entry: Entry<T>,
     ) -> Ended<W::Out, W::Error> {
         let policies = &guard.policies;
-        let (head, item) = entry.split();
-        let began = turn.at;
-        let pass = match &policies.breaker {
+        let ticket = match &policies.breaker {
             None => None,
-            Some(breaking) => match guard.pass(breaking, &item, None, began) {
-                Gate::Open(pass) => pass,
-                Gate::Later(hold) => return self.postpone(guard, turn, &head, item, Past::none(), hold),
-                Gate::Shut(error) => return self.fail(guard, turn, &head, Past::none(), error, Some(item)),
+            Some(breaking) => match breaking.closed() {
+                Some(ticket) => Some(ticket),
+                None => return self.attempt(guard, turn, entry),
             },
         };
-        let (mut item, mut copy) = (Some(item), None);
-        let (mut copied, mut called) = (false, None);
-        let caught = panics::catch(|| {
-            copy = policies.copy.zip(item.as_ref()).map(|(copy, item)| copy(item));
-            copied = true;
+        let (head, item) = entry.split();
+        let copy = match policies.copy.map(|copy| panics::catch(|| copy(&item))) {
+            None => None,
+            Some(Ok(copy)) => Some(copy),
+            Some(Err(payload)) => return self.fail(guard, turn, &head, Past::none(), panicked(payload), Some(item)),
+        };
+        let answer = panics::catch(|| {
             let state = turn.state.get_or_insert_with(|| self.kept_state(turn.lane));
-            called = item.take().map(|item| self.work.run(state, item));
+            self.work.run(state, item)
         });
-        if let Err(payload) = caught {
-            if !copied {
-                if let Some((breaking, pass)) = policies.breaker.as_ref().zip(pass) {
-                    breaking.give_back(&pass);
-                }
-                return self.fail(guard, turn, &head, Past::none(), panicked(payload), item);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(payload) => {
+                panics::drop_each(turn.state.take());
+                Err(panicked(payload))
             }
-            panics::drop_each(turn.state.take());
-            called = Some(Err(panicked(payload)));
-        }
-        let Some(answer) = called else { unreachable!("the handler was called") };
+        };
         turn.firsts += 1;
         match answer {
             Ok(result) => {
-                if let Some((breaking, pass)) = policies.breaker.as_ref().zip(pass) {
-                    breaking.succeeded(&mut turn.tab, pass, guard.clock());
+                if let Some((breaking, ticket)) = policies.breaker.as_ref().zip(ticket) {
+                    breaking.note_success(&mut turn.tab, ticket);
                 }
                 if std::mem::needs_drop::<T>() {
                     panics::drop_each(copy);
                 }
-                self.ended(guard, turn, &head, 1, Ok(result))
+                self.ended(turn, &head, 1, Ok(result))
             }
             Err(error) => {
                 let mut past = Past::none();
-                past.begin(began);
+                past.begin(turn.at);
                 turn.deposit(policies.retry.as_ref());
-                self.tell(guard, turn, pass, Some(&error));
+                self.tell(guard, turn, ticket.map(Pass::of), Some(&error));
                 self.decide(guard, turn, &head, past, error, copy)
             }
         }

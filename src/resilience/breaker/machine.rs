@@ -120,8 +120,10 @@ impl Machine {
 
     /// Counts answers, one after the other.
     pub(super) fn record(&mut self, options: &Options, now: &mut Now<'_>, ticket: Ticket, answers: Answers) {
-        for _ in 0..answers.successes {
-            self.answer(options, now, ticket, false);
+        if !self.all_succeed(now, ticket, answers.successes) {
+            for _ in 0..answers.successes {
+                self.answer(options, now, ticket, false);
+            }
         }
         for _ in 0..answers.slow {
             let counted = self.answer(options, now, ticket, true);
@@ -130,6 +132,20 @@ impl Machine {
         for _ in 0..answers.failures {
             self.answer(options, now, ticket, true);
         }
+    }
+
+    /// Counts successes all at once where that makes no difference: nothing in the window has failed, so that none of them opens the
+    /// breaker.
+    fn all_succeed(&mut self, now: &mut Now<'_>, ticket: Ticket, successes: u64) -> bool {
+        if !matches!(self.phase, Phase::Closed(_)) || ticket.is_probe() || !self.is_awaited(now, ticket) {
+            return false;
+        }
+        let Phase::Closed(window) = &mut self.phase else { return false };
+        let added = window.add_successes(successes, now);
+        if added {
+            self.counts.calls += successes;
+        }
+        added
     }
 
     /// Counts one answer, unless it is of another era, or of a probe that was given back.

@@ -227,10 +227,13 @@ impl CircuitBreaker {
     /// As [`admit`](CircuitBreaker::admit), for calls whose answers come together: any number of them, unless the ticket is of a probe,
     /// which is for one. The ticket is to be recorded or given back.
     pub(crate) fn admit_many(&self) -> Result<Ticket, BreakerOpen> {
-        match Machine::ticket_of(self.inner.word.load(Ordering::Relaxed)) {
-            Some(ticket) => Ok(ticket),
-            None => self.step(Machine::admit),
-        }
+        self.admitted().map_or_else(|| self.step(Machine::admit), Ok)
+    }
+
+    /// The ticket of any number of calls, while the breaker is closed.
+    #[inline]
+    pub(crate) fn admitted(&self) -> Option<Ticket> {
+        Machine::ticket_of(self.inner.word.load(Ordering::Relaxed))
     }
 
     /// Counts the answers of calls, as if they came one by one: successes first, then slow ones, then failures. Of a probe, the first

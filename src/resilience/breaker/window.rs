@@ -39,6 +39,29 @@ impl Window {
         }
     }
 
+    /// Adds calls that succeeded, unless one that failed is in the window; returns whether it did.
+    pub(super) fn add_successes(&mut self, calls: u64, now: &mut Now<'_>) -> bool {
+        match self {
+            Window::Calls { last, size, failures } => {
+                if *failures == 0 && last.len() < *size {
+                    let len = (last.len() as u64).saturating_add(calls).min(*size as u64);
+                    last.resize(len as usize, false);
+                }
+                *failures == 0
+            }
+            Window::Time { slots, .. } => {
+                let clean = slots.iter().all(|slot| slot.failures == 0);
+                if clean && calls > 0 {
+                    self.add(false, now);
+                    if let Window::Time { slots, current, .. } = self {
+                        slots[(*current % SLOTS as u128) as usize].calls += calls - 1;
+                    }
+                }
+                clean
+            }
+        }
+    }
+
     /// Adds a call; returns what is in the window then, this call included.
     pub(super) fn add(&mut self, failed: bool, now: &mut Now<'_>) -> Tally {
         match self {
@@ -64,6 +87,40 @@ impl Window {
                     calls: sum.calls + slot.calls,
                     failures: sum.failures + slot.failures,
                 })
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+    use crate::resilience::Clock;
+    use crate::testing::ManualClock;
+
+    /// Successes added together are the same as one by one, whatever was before.
+    #[test]
+    fn successes_may_be_added_together() {
+        let clock = ManualClock::new();
+        let time = Clock::from(&clock);
+        for span in [Span::Calls(5), Span::Time(Duration::from_secs(1))] {
+            for failed in [None, Some(0), Some(3)] {
+                let mut windows = [(); 2].map(|()| Window::new(span, &mut Now::new(&time)));
+                let mut last = [Tally::default(); 2];
+                for calls in [1, 3, 2, 7, 1] {
+                    clock.advance(Duration::from_millis(170));
+                    for (one_by_one, (window, last)) in [true, false].into_iter().zip(windows.iter_mut().zip(&mut last))
+                    {
+                        if failed == Some(calls) {
+                            window.add(true, &mut Now::new(&time));
+                        }
+                        if one_by_one || !window.add_successes(calls, &mut Now::new(&time)) {
+                            (0..calls).for_each(|_| _ = window.add(false, &mut Now::new(&time)));
+                        }
+                        *last = window.add(false, &mut Now::new(&time));
+                    }
+                    assert_eq!(last[0], last[1], "{span:?} {failed:?}");
+                }
             }
         }
     }
