@@ -37,6 +37,33 @@ use std::time::Duration;
 /// });
 /// # Ok::<(), fanpool::BuildError>(())
 /// ```
+///
+/// # Failures
+///
+/// A handler returns a `Result`, and an outcome holds it, or the panic, or why the handler was not called: a [`TaskError`](crate::TaskError). What
+/// a service does about failures is chosen with the builder. Every attempt at an item, the first and each that follows, passes these layers in
+/// this order, and its answer comes back the other way:
+///
+/// ```text
+///  send ──> deadline ──> rate ──> breaker ──> handler (and a second one beside it: hedge)
+///              ^                                 │ Err, or a panic
+///              └── waits in the timer ── retry <─┘──> no more attempts: dead letter, outcome ──> on_error
+/// ```
+///
+/// | Layer | counts | from | and says |
+/// |---|---|---|---|
+/// | [`deadline`](FanOutBuilder::deadline) | the item | sending | too late: `Expired`, without an attempt |
+/// | [`rate`](FanOutBuilder::rate) | attempts | | not yet: the item waits, and no worker with it |
+/// | [`breaker`](FanOutBuilder::breaker) | attempts | | open: `Rejected`, or with [`breaker_waits`](FanOutBuilder::breaker_waits) the item waits |
+/// | handler | attempts | | `Ok`: the outcome |
+/// | [`attempt_timeout`](FanOutBuilder::attempt_timeout) | the attempt | its begin | [`time_left`](crate::time_left) tells the handler, which is not interrupted |
+/// | [`hedge_after`](FanOutBuilder::hedge_after) | the attempt | its begin | once more, at the same time; the first `Ok` is the answer |
+/// | [`retry`](FanOutBuilder::retry) | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
+/// | [`dead_letter`](FanOutBuilder::dead_letter) | items | | gets what ends without a result, with its history |
+/// | [`on_error`](FanOutBuilder::on_error) | items | the service's start | so many failures end the service |
+///
+/// A service without any of these has none of their code in its way. With a retry and a breaker that never have anything to do an item costs 5
+/// to 20 ns more (`cargo bench -p benches --bench service -- policies`).
 #[derive(Debug)]
 pub struct FanOut(());
 

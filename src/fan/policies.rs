@@ -1,23 +1,4 @@
-//! What a service does about failures, as it was chosen.
-//!
-//! # The order of the layers
-//!
-//! Every attempt at an item, the first and each that follows, passes them from the left to the right, and its answer comes back the other way:
-//!
-//! ```text
-//!  send ──> deadline ──> rate ──> breaker ──> handler
-//!              ^                                 │ Err, or a panic
-//!              └── waits in the timer ── retry <─┘──> no more attempts: dead letter, outcome
-//! ```
-//!
-//! | Layer | counts | from | and says |
-//! |---|---|---|---|
-//! | deadline | the item | sending | too late: `Expired`, without an attempt |
-//! | rate | attempts | | not yet: the item waits, and no worker with it |
-//! | breaker | attempts | | open: `Rejected`, or the item waits |
-//! | handler | attempts | | `Ok`: the outcome |
-//! | hedge | items whose handler has not answered in time | the begin of the attempt | once more, at the same time; the first `Ok` is the answer |
-//! | retry | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
+//! What a service does about failures, as it was chosen. The order in which an attempt passes the layers is drawn at [`FanOut`](crate::FanOut).
 
 use super::breaking::Breaking;
 use super::guard::Guard;

@@ -117,7 +117,7 @@ fn calls_leave_a_window_of_time_slot_by_slot() {
 }
 
 #[test]
-fn g1_sixteen_threads_race_for_the_probes() {
+fn g2_sixteen_threads_race_for_the_probes() {
     for probes in [1, 3] {
         for _ in 0..100 {
             let breaker = due(&ManualClock::new(), probes);

@@ -41,7 +41,7 @@ fn an_open_breaker_rejects_and_says_for_how_long() {
 }
 
 #[test]
-fn g5_a_dependency_that_is_dead_for_ten_seconds_is_called_by_probes_alone() {
+fn a_dependency_that_is_dead_for_ten_seconds_is_called_by_probes_alone() {
     within(|| {
         let clock = ManualClock::new();
         let breaker = CircuitBreaker::builder().window_calls(100).minimum_calls(20).open_for(SECOND).probes(2);
@@ -260,7 +260,7 @@ fn every_answer_is_told_once_whatever_becomes_of_the_item() {
 }
 
 #[test]
-fn g1_options_of_a_breaker_without_one_are_refused() {
+fn a1_options_of_a_breaker_without_one_are_refused() {
     let builder = || FanOut::builder(|n: u64| Err::<(), _>(n));
     for refused in [builder().breaker_waits().start(), builder().breaker_counts(|_| true).start()] {
         let error = refused.unwrap_err();

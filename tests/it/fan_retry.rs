@@ -142,7 +142,7 @@ fn order_keys_and_window_hold_while_items_wait_for_their_retry() {
 }
 
 #[test]
-fn g2_ten_thousand_that_wait_hold_no_worker() {
+fn ten_thousand_that_wait_hold_no_worker() {
     within(|| {
         let clock = ManualClock::new();
         let pool = Arc::new(Pool::builder().workers(Workers::Fixed(2)).build().unwrap());
@@ -174,41 +174,45 @@ fn g2_ten_thousand_that_wait_hold_no_worker() {
 }
 
 #[test]
-fn a_stop_ends_what_waits_for_its_retry() {
+fn g5_a_stop_ends_ten_thousand_that_wait_for_their_retry() {
     within(|| {
         let clock = ManualClock::new();
         let (dead, letters) = mpsc::channel();
-        let builder = FanOut::builder(|n: u64| Err::<(), _>(n)).workers(2).retry(Retry::fixed(SECOND));
+        let builder = FanOut::builder(|n: u64| Err::<(), _>(n)).workers(2).window(10_000).retry(Retry::fixed(SECOND));
         let builder = builder.dead_letter(move |n, errors| {
             let all: Vec<_> = errors.iter().map(|(attempt, error)| (*attempt, error.is_cancelled())).collect();
             dead.send((n, all)).unwrap();
         });
         let (input, output) = builder.clock(&clock).start().unwrap();
         let control = input.control();
-        (0..10).for_each(|n| _ = input.send(n).unwrap());
-        until_put_off(&control, 10);
+        (0..10_000).for_each(|n| _ = input.send(n).unwrap());
+        until_put_off(&control, 10_000);
         control.stop();
         let ends: Vec<_> =
             output.map(|outcome| (outcome.attempts, outcome.result.unwrap_err().is_cancelled())).collect();
-        assert_eq!(ends, [(1, true); 10]);
+        assert_eq!(ends, [(1, true); 10_000]);
         let mut letters: Vec<_> = letters.try_iter().collect();
         letters.sort_unstable();
-        assert!(letters.into_iter().eq((0..10).map(|n| (n, vec![(1, false), (1, true)]))));
-        assert_eq!(control.counts().cancelled, 10);
+        assert!(letters.into_iter().eq((0..10_000).map(|n| (n, vec![(1, false), (1, true)]))));
+        assert_eq!(control.counts().cancelled, 10_000);
     });
 }
 
 #[test]
-fn a_dropped_output_ends_what_waits_for_its_retry() {
+fn g5_a_dropped_output_ends_ten_thousand_that_wait_for_their_retry() {
     within(|| {
         let clock = ManualClock::new();
-        let builder = FanOut::builder(|n: u64| Err::<(), _>(n)).workers(2).retry(Retry::fixed(SECOND)).clock(&clock);
+        let builder = FanOut::builder(|n: u64| Err::<(), _>(n))
+            .workers(2)
+            .window(10_000)
+            .retry(Retry::fixed(SECOND))
+            .clock(&clock);
         let (input, output) = builder.start().unwrap();
         let control = input.control();
-        (0..10).for_each(|n| _ = input.send(n).unwrap());
-        until_put_off(&control, 10);
+        (0..10_000).for_each(|n| _ = input.send(n).unwrap());
+        until_put_off(&control, 10_000);
         drop(output);
-        assert_eq!(control.counts().discarded, 10);
+        assert_eq!(control.counts().discarded, 10_000);
         assert!(input.send(11).is_err());
     });
 }
@@ -246,7 +250,7 @@ fn on_the_system_s_clock_retries_come_by_themselves() {
 }
 
 #[test]
-fn g5_a_budget_bounds_the_load_that_retries_add() {
+fn a_budget_bounds_the_load_that_retries_add() {
     within(|| {
         let (clock, attempts) = (ManualClock::new(), Arc::new(AtomicU64::new(0)));
         let budget = RetryBudget::new(0.1, 0).unwrap();
@@ -351,7 +355,7 @@ fn g6_an_item_whose_turn_comes_too_late_expires_at_once() {
 }
 
 #[test]
-fn g1_what_cannot_wait_is_refused() {
+fn a1_what_cannot_wait_is_refused() {
     within(|| {
         let retry = || Retry::<u64>::fixed(SECOND);
         let zero = FanOut::builder(|n: u64| Err::<(), _>(n)).retry(retry().max_attempts(0)).start().unwrap_err();
@@ -368,7 +372,7 @@ fn g1_what_cannot_wait_is_refused() {
 }
 
 #[test]
-fn g3_retries_of_items_that_cannot_be_cloned_twice_end_with_the_panic() {
+fn g4_retries_of_items_that_cannot_be_cloned_twice_end_with_the_panic() {
     #[derive(Debug)]
     struct Once(bool);
     impl Clone for Once {
