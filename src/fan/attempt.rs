@@ -334,15 +334,18 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         None
     }
 
-    /// Has the clock call when the time has come.
-    fn call_at(&self, guard: &GuardOf<'a, T, W>, at: Instant) {
+    /// Has the clock call when the time has come. If that is so already, what comes after it may rely on this call.
+    pub(super) fn call_at(&self, guard: &GuardOf<'a, T, W>, at: Instant) {
         let Some(clock) = &self.clock else { return };
-        match guard.clock().call_at(at, &clock.sleeper) {
-            Some(true) => {}
-            Some(false) => _ = self.wake(guard, Awaken::Due),
-            None if clock.timer.set(at, &clock.alarm) => {}
-            // There is nobody to wait any more: what was put off is tried at once.
-            None => _ = self.wake(guard, Awaken::All),
+        let mut next = Some(at);
+        while let Some(at) = next.take() {
+            match guard.clock().call_at(at, &clock.sleeper) {
+                Some(true) => {}
+                Some(false) => next = self.wake(guard, Awaken::Due),
+                None if clock.timer.set(at, &clock.alarm) => {}
+                // There is nobody to wait any more: what was put off is tried at once.
+                None => _ = self.wake(guard, Awaken::All),
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 //! While the handler has an item, a *flight* tells of it: how many threads run it or will, and what they have found. Everything about a
 //! flight changes under one lock, so that of two answers exactly one is the first, and of two ends exactly one is the last.
 //!
-//! * A first attempt begins a flight, with a copy of the item, and notes when a second one is due. The clock is set if no other was noted;
-//!   else it is set for an earlier one, and is set anew when it has rung for that.
+//! * A first attempt begins a flight, with a copy of the item, and notes when a second one is due. The clock is set by whoever notes the first
+//!   time; else it is, or will be, set for an earlier one, and is set anew when that has come.
 //! * When the clock rings, copies that are due go back into the queue, under the queue's lock and only if the service was not
 //!   stopped. From then on two run the item. Whoever takes an item out of the queue for which there is a flight has the copy: the item itself
 //!   is in the hand of a thread for as long as nobody has ended, and in none afterwards.
@@ -270,5 +270,34 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 Ended { done: None, free: last }
             }
         }
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+    use crate::fan::FanOut;
+    use crate::fan::service::Service;
+    use crate::testing::ManualClock;
+
+    /// The first is due before the clock could be set for it, and another was noted meanwhile, which relies on that.
+    #[test]
+    fn what_is_noted_while_the_clock_is_being_set_is_not_forgotten() {
+        let (second, clock) = (Duration::from_secs(1), ManualClock::new());
+        let builder = FanOut::builder(|n: u64| Ok::<_, ()>(n)).workers(1).hedge_after(second).clock(&clock);
+        let (core, output) = builder.launch().unwrap();
+        core.pause();
+        let guard = core.guard.as_deref().unwrap();
+        let hedging = guard.hedging.as_ref().unwrap();
+        let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, item: seq };
+        let began = clock.now();
+        clock.advance(second);
+        let at = hedging.begin(entry(0), 1, began).unwrap();
+        assert_eq!(hedging.begin(entry(1), 1, clock.now()), None);
+        core.call_at(guard, at);
+        assert_eq!(core.depth(), 1);
+        clock.advance(second);
+        assert_eq!(core.depth(), 2);
+        drop(output);
     }
 }
