@@ -29,9 +29,9 @@ pub enum TaskError<E> {
     Panicked(TaskPanicked),
     /// Its deadline passed before it was done, so it was not started, or not tried again.
     Expired,
-    /// The item was not started, because the service or the scope was stopped.
+    /// The item was not started, or not tried again, because the service or the scope was stopped.
     Cancelled,
-    /// The item was not started, because a policy refused it.
+    /// The item was not started, or not tried again, because a policy refused it.
     Rejected(Rejection),
     /// The handler of batches did not return one answer per item, so that none can be told to be this item's.
     WrongBatch {
@@ -144,8 +144,8 @@ impl<E: fmt::Display> fmt::Display for TaskError<E> {
             TaskError::Failed(error) => error.fmt(f),
             TaskError::Panicked(panicked) => panicked.fmt(f),
             TaskError::Expired => f.write_str("the deadline passed before it was done"),
-            TaskError::Cancelled => f.write_str("everything was stopped before it was started"),
-            TaskError::Rejected(reason) => write!(f, "it was not started: {reason}"),
+            TaskError::Cancelled => f.write_str("it was stopped before it was done"),
+            TaskError::Rejected(reason) => write!(f, "it was rejected: {reason}"),
             TaskError::WrongBatch { items, answers } => {
                 write!(f, "the handler of batches gave {answers} answers to {items} items")
             }

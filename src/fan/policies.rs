@@ -102,7 +102,7 @@ impl<'a, T, E> Policies<'a, T, E> {
         let times = [("deadline", self.deadline), ("attempt_timeout", self.attempt), ("hedge_after", self.hedge)];
         for (option, time) in times {
             if time == Some(Duration::ZERO) {
-                return Err(BuildError::OutOfRange { option, value: 0, allowed: 1..=usize::MAX });
+                return Err(BuildError::NotInRange { option, value: 0.0, allowed: "more than 0 seconds" });
             }
         }
         Ok(())

@@ -290,7 +290,7 @@ fn a_rate_admits_second_attempts_or_there_are_none() {
 #[test]
 fn a1_what_cannot_be_hedged_is_refused() {
     let refused = FanOut::builder(|n: u64| Ok::<_, ()>(n)).hedge_after(Duration::ZERO).start().unwrap_err();
-    assert!(matches!(refused, BuildError::OutOfRange { option: "hedge_after", value: 0, .. }), "{refused:?}");
+    assert!(matches!(refused, BuildError::NotInRange { option: "hedge_after", value: 0.0, .. }), "{refused:?}");
     for route in [Route::RoundRobin, Route::LeastLoaded, Route::by_key(|n: &u64| *n)] {
         let builder = FanOut::builder(|n: u64| Ok::<_, ()>(n)).route(route).hedge_after(SECOND);
         let refused = builder.start().unwrap_err();

@@ -141,7 +141,7 @@ fn g1_times_that_no_clock_can_count_are_for_ever_and_none_is_refused() {
         input.send(1).unwrap();
         assert!(output.recv().unwrap().result.is_ok());
         for refused in [builder().deadline(Duration::ZERO).start(), builder().attempt_timeout(Duration::ZERO).start()] {
-            assert!(matches!(refused.unwrap_err(), BuildError::OutOfRange { value: 0, .. }));
+            assert!(matches!(refused.unwrap_err(), BuildError::NotInRange { value: 0.0, .. }));
         }
         let batch = FanOut::builder_batch(2, SECOND, |items: Vec<u64>| items.into_iter().map(Ok::<_, ()>).collect());
         assert!(matches!(batch.deadline(SECOND).start().unwrap_err(), BuildError::Conflict { .. }));

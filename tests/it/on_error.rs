@@ -110,8 +110,8 @@ fn kinds_of_errors_tell_what_they_are() {
     let texts = [
         (TaskError::Failed("no route"), "no route"),
         (TaskError::Expired, "the deadline passed before it was done"),
-        (TaskError::Cancelled, "everything was stopped before it was started"),
-        (rejected, "it was not started: the circuit breaker is open for another 1.5s"),
+        (TaskError::Cancelled, "it was stopped before it was done"),
+        (rejected, "it was rejected: the circuit breaker is open for another 1.5s"),
     ];
     for (at, (error, text)) in texts.into_iter().enumerate() {
         assert_eq!(error.to_string(), text);
