@@ -38,6 +38,8 @@ struct Flights<T, E> {
 struct Flight<T, E> {
     /// For the second attempt, until it is due.
     copy: Option<Entry<T>>,
+    /// When that is; the list may hold times of the item's attempts before.
+    at: Option<Instant>,
     /// Which attempt of the item it is.
     attempts: u32,
     /// Those who run it, and the copy in the queue.
@@ -81,9 +83,9 @@ impl<T, E> Hedging<T, E> {
         }
         let first = flights.due.is_empty();
         let seq = copy.seq;
-        flights.aloft.insert(seq, Flight { copy: Some(copy), attempts, runners: 1, answered: false, left: None });
         // Threads look at the clock before they come here.
         let at = at.map(|at| flights.due.back().map_or(at, |(last, _)| at.max(*last)));
+        flights.aloft.insert(seq, Flight { copy: Some(copy), at, attempts, runners: 1, answered: false, left: None });
         flights.due.extend(at.map(|at| (at, seq)));
         at.filter(|_| first)
     }
@@ -93,15 +95,20 @@ impl<T, E> Hedging<T, E> {
         self.flights.lock().aloft.contains_key(&seq)
     }
 
+    /// Whether there is an answer already, so that the copy need not be handled.
+    fn is_answered(&self, seq: u64) -> bool {
+        self.flights.lock().aloft.get(&seq).is_some_and(|flight| flight.answered)
+    }
+
     /// Hands out the copies that are due, but of items from `stopped` on none. Returns how many.
     pub(super) fn overdue(&self, now: Instant, stopped: Option<u64>, mut put: impl FnMut(Entry<T>)) -> usize {
         let mut flights = self.flights.lock();
         let flights = &mut *flights;
         let mut count = 0;
         while flights.due.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, seq)) = flights.due.pop_front() else { break };
+            let Some((at, seq)) = flights.due.pop_front() else { break };
             let Some(flight) = flights.aloft.get_mut(&seq) else { continue };
-            if flight.answered || stopped.is_some_and(|first| seq >= first) {
+            if flight.at != Some(at) || flight.answered || stopped.is_some_and(|first| seq >= first) {
                 continue;
             }
             let Some(copy) = flight.copy.take() else { continue };
@@ -146,6 +153,8 @@ impl<T, E> Hedging<T, E> {
         let Some(Flight { copy, answered, left, .. }) = flights.aloft.remove(&seq) else {
             unreachable!("it was found")
         };
+        // An error that is one too many is dropped below.
+        drop(flights);
         if answered {
             return (Lost::Late(true), Rest(copy, error.map(|error| (past, error))));
         }
@@ -197,6 +206,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         item: T,
         began: Instant,
     ) -> Ended<W::Out, W::Error> {
+        if guard.hedging.as_ref().is_some_and(|hedging| hedging.is_answered(head.seq)) {
+            return self.lose(guard, turn, head, None, None, Some(item));
+        }
         let Some(pass) = guard.admits_now(&item, head.sent, began) else {
             return self.lose(guard, turn, head, None, None, Some(item));
         };
@@ -447,7 +459,6 @@ mod tests {
 
     /// ATTACK 5: aborts. Run alone.
     #[test]
-    #[ignore = "aborts"]
     fn attack_the_second_clone_panics_while_the_first_is_dropped() {
         struct Bomb(std::sync::Arc<std::sync::atomic::AtomicUsize>);
         impl Clone for Bomb {
@@ -486,5 +497,22 @@ mod tests {
         core.close(crate::SendReason::Closed);
         assert_eq!(output.count(), 1);
         assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    /// ATTACK 7: aborts. Run alone.
+    #[test]
+    #[ignore = "aborts"]
+    fn attack_an_init_that_panics_unwinds_over_the_item() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("drop");
+            }
+        }
+        let init = || -> u8 { panic!("init") };
+        let builder = FanOut::builder_init(init, |_: &mut u8, _: Bomb| Ok::<_, ()>(()));
+        let (input, mut output) = builder.workers(1).start().unwrap();
+        input.send(Bomb).unwrap();
+        assert!(output.recv().unwrap().result.is_err());
     }
 }
