@@ -373,11 +373,8 @@ mod tests {
             Ok::<_, ()>(n)
         };
         let clock = ManualClock::new();
-        let builder = FanOut::builder(work)
-            .workers(2)
-            .key(|n: &u64| n % 10)
-            .hedge_after(Duration::from_secs(1))
-            .clock(&clock);
+        let builder =
+            FanOut::builder(work).workers(2).key(|n: &u64| n % 10).hedge_after(Duration::from_secs(1)).clock(&clock);
         let (core, output) = builder.launch().unwrap();
         core.accept(0, Wait::Not).unwrap();
         begins.recv().unwrap();
@@ -457,7 +454,7 @@ mod tests {
         assert!(ended.recv_timeout(Duration::from_secs(3)).is_ok(), "deadlock");
     }
 
-    /// ATTACK 5: aborts. Run alone.
+    /// ATTACK 5: it aborted.
     #[test]
     fn attack_the_second_clone_panics_while_the_first_is_dropped() {
         struct Bomb(std::sync::Arc<std::sync::atomic::AtomicUsize>);
@@ -492,16 +489,16 @@ mod tests {
             }
             Ok::<_, ()>(n)
         };
-        let (core, output) = FanOut::builder(work).workers(1).hedge_after(Duration::from_secs(1)).clock(&clock).launch().unwrap();
+        let (core, output) =
+            FanOut::builder(work).workers(1).hedge_after(Duration::from_secs(1)).clock(&clock).launch().unwrap();
         core.accept(0, Wait::Not).unwrap();
         core.close(crate::SendReason::Closed);
         assert_eq!(output.count(), 1);
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
-    /// ATTACK 7: aborts. Run alone.
+    /// ATTACK 7: it aborted.
     #[test]
-    #[ignore = "aborts"]
     fn attack_an_init_that_panics_unwinds_over_the_item() {
         struct Bomb;
         impl Drop for Bomb {
