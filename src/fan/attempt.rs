@@ -154,14 +154,20 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         began: Instant,
     ) -> EndedOf<T, W> {
         let policies = &guard.policies;
-        let copied = panics::catch(|| {
-            let copy = policies.copy.map(|copy| copy(&item));
-            let second = guard.hedging.as_ref().zip(policies.copy).map(|(hedging, copy)| (hedging, copy(&item)));
-            (copy, second)
-        });
-        let (copy, second) = match copied {
-            Ok(copies) => copies,
-            Err(payload) => {
+        // One by one: where the second copy panics, the first must not be dropped by that panic's unwinding.
+        let copied = policies.copy.map(|copy| panics::catch(|| copy(&item))).transpose();
+        let second = guard.hedging.as_ref().zip(policies.copy).filter(|_| copied.is_ok());
+        let second =
+            second.map(|(hedging, copy)| panics::catch(|| copy(&item)).map(|copy| (hedging, copy))).transpose();
+        let (copy, second) = match (copied, second) {
+            (Ok(copy), Ok(second)) => (copy, second),
+            (copied, second) => {
+                let (copy, payload) = match (copied, second) {
+                    (Err(payload), _) => (None, payload),
+                    (Ok(copy), Err(payload)) => (copy, payload),
+                    (Ok(_), Ok(_)) => unreachable!("seen above"),
+                };
+                panics::drop_each(copy);
                 if let Some((breaking, pass)) = policies.breaker.as_ref().zip(pass) {
                     breaking.give_back(&pass);
                 }
@@ -205,16 +211,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         began: Instant,
     ) -> Result<W::Out, TaskError<W::Error>> {
         let limit = guard.limit(head.sent, began);
-        let answer = panics::catch(|| {
+        let answer = {
             let _within = limit.map(|at| Within::new(Some((at, guard.clock().clone()))));
-            let state = turn.state.get_or_insert_with(|| self.kept_state(turn.lane));
-            self.work.run(state, item)
-        });
-        let answer = answer.unwrap_or_else(|payload| {
-            // A state that a panic has passed may be half-changed.
-            panics::drop_each(turn.state.take());
-            Err(panicked(payload))
-        });
+            self.run_item(turn.lane, turn.state, item)
+        };
         self.tell(guard, turn, pass, answer.as_ref().err());
         answer
     }

@@ -165,7 +165,7 @@ impl<'a, T, E> Guard<'a, T, E> {
             return None;
         }
         if let Some(rating) = &self.policies.rate {
-            rating.reserve(item, None, Some(now), now).map_err(panics::discard).ok()??;
+            rating.admits_now(item).map_err(panics::discard).ok()?.then_some(())?;
         }
         let Some(breaking) = &self.policies.breaker else { return Some(None) };
         breaking.admit(item, now).map_err(panics::discard).ok()?.ok().map(Some)

@@ -38,6 +38,8 @@ struct Flights<T, E> {
 struct Flight<T, E> {
     /// For the second attempt, until it is due.
     copy: Option<Entry<T>>,
+    /// When that is; the list may hold times of the item's attempts before.
+    at: Option<Instant>,
     /// Which attempt of the item it is.
     attempts: u32,
     /// Those who run it, and the copy in the queue.
@@ -81,9 +83,9 @@ impl<T, E> Hedging<T, E> {
         }
         let first = flights.due.is_empty();
         let seq = copy.seq;
-        flights.aloft.insert(seq, Flight { copy: Some(copy), attempts, runners: 1, answered: false, left: None });
         // Threads look at the clock before they come here.
         let at = at.map(|at| flights.due.back().map_or(at, |(last, _)| at.max(*last)));
+        flights.aloft.insert(seq, Flight { copy: Some(copy), at, attempts, runners: 1, answered: false, left: None });
         flights.due.extend(at.map(|at| (at, seq)));
         at.filter(|_| first)
     }
@@ -93,15 +95,20 @@ impl<T, E> Hedging<T, E> {
         self.flights.lock().aloft.contains_key(&seq)
     }
 
+    /// Whether there is an answer already, so that the copy need not be handled.
+    fn is_answered(&self, seq: u64) -> bool {
+        self.flights.lock().aloft.get(&seq).is_some_and(|flight| flight.answered)
+    }
+
     /// Hands out the copies that are due, but of items from `stopped` on none. Returns how many.
     pub(super) fn overdue(&self, now: Instant, stopped: Option<u64>, mut put: impl FnMut(Entry<T>)) -> usize {
         let mut flights = self.flights.lock();
         let flights = &mut *flights;
         let mut count = 0;
         while flights.due.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, seq)) = flights.due.pop_front() else { break };
+            let Some((at, seq)) = flights.due.pop_front() else { break };
             let Some(flight) = flights.aloft.get_mut(&seq) else { continue };
-            if flight.answered || stopped.is_some_and(|first| seq >= first) {
+            if flight.at != Some(at) || flight.answered || stopped.is_some_and(|first| seq >= first) {
                 continue;
             }
             let Some(copy) = flight.copy.take() else { continue };
@@ -146,6 +153,8 @@ impl<T, E> Hedging<T, E> {
         let Some(Flight { copy, answered, left, .. }) = flights.aloft.remove(&seq) else {
             unreachable!("it was found")
         };
+        // An error that is one too many is dropped below.
+        drop(flights);
         if answered {
             return (Lost::Late(true), Rest(copy, error.map(|error| (past, error))));
         }
@@ -197,6 +206,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         item: T,
         began: Instant,
     ) -> Ended<W::Out, W::Error> {
+        if guard.hedging.as_ref().is_some_and(|hedging| hedging.is_answered(head.seq)) {
+            return self.lose(guard, turn, head, None, None, Some(item));
+        }
         let Some(pass) = guard.admits_now(&item, head.sent, began) else {
             return self.lose(guard, turn, head, None, None, Some(item));
         };
@@ -299,5 +311,205 @@ mod tests {
         clock.advance(second);
         assert_eq!(core.depth(), 2);
         drop(output);
+    }
+
+    /// ATTACK 1: system clock, rate with plenty of room: the second attempt must be made.
+    #[test]
+    fn attack_rate_with_room_admits_a_second_attempt_on_the_system_clock() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let first = AtomicBool::new(true);
+        let work = move |n: u64| {
+            if first.swap(false, Ordering::Relaxed) {
+                let _ = gate.lock().unwrap().recv();
+            }
+            Ok::<_, ()>(n)
+        };
+        let rate = crate::RateLimit::builder(1_000_000, Duration::from_secs(1)).burst(1000).build().unwrap();
+        let builder = FanOut::builder(work).workers(2).hedge_after(Duration::from_millis(1)).rate(rate);
+        let (input, mut output) = builder.start().unwrap();
+        input.send(7).unwrap();
+        let got = output.recv_timeout(Duration::from_secs(3)).is_ok();
+        drop(open);
+        drop((input, output));
+        assert!(got, "no second attempt was made");
+    }
+
+    /// ATTACK 2: the key of a late copy, in a hand with an item that is stuck.
+    #[test]
+    fn attack_the_key_of_a_late_copy_is_not_stuck_behind_another_item() {
+        use crate::fan::Wait;
+        use crate::sync::atomic::Ordering;
+        use std::sync::atomic::AtomicU64;
+        use std::sync::mpsc;
+        let (begun, begins) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let (late, lates) = mpsc::channel::<()>();
+        let (second, seconds) = mpsc::channel();
+        let (go, goes) = mpsc::channel::<()>();
+        let (stuck, sticks) = mpsc::channel::<()>();
+        let gates = std::sync::Mutex::new(gate);
+        let lates = std::sync::Mutex::new(lates);
+        let goes = std::sync::Mutex::new(goes);
+        let calls = AtomicU64::new(0);
+        let work = move |n: u64| {
+            match n {
+                0 if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0 => {
+                    begun.send(()).unwrap();
+                    let _ = gates.lock().unwrap().recv();
+                }
+                0 => {
+                    second.send(()).unwrap();
+                    let _ = lates.lock().unwrap().recv();
+                }
+                // Waits for item 10, which has the key of item 0.
+                1 => {
+                    stuck.send(()).unwrap();
+                    let _ = goes.lock().unwrap().recv_timeout(Duration::from_secs(5));
+                }
+                _ => go.send(()).unwrap(),
+            }
+            Ok::<_, ()>(n)
+        };
+        let clock = ManualClock::new();
+        let builder =
+            FanOut::builder(work).workers(2).key(|n: &u64| n % 10).hedge_after(Duration::from_secs(1)).clock(&clock);
+        let (core, output) = builder.launch().unwrap();
+        core.accept(0, Wait::Not).unwrap();
+        begins.recv().unwrap();
+        core.pause();
+        core.accept(10, Wait::Not).unwrap();
+        core.accept(1, Wait::Not).unwrap();
+        clock.advance(Duration::from_secs(1));
+        core.armed.store(true, Ordering::Relaxed);
+        core.pace.believe_cheap();
+        core.resume();
+        seconds.recv().unwrap();
+        // The first answers, and its thread leaves; the copy is late.
+        drop(open);
+        while core.counts().finished < 1 {
+            std::thread::yield_now();
+        }
+        // Item 1 is in the hand with the copy; had the alarm looked twice it would be free.
+        drop(late);
+        sticks.recv().unwrap();
+        let began = Instant::now();
+        while core.counts().finished < 3 && began.elapsed() < Duration::from_secs(3) {
+            crate::pool::Alarm::due(&*core);
+        }
+        let finished = core.counts().finished;
+        core.close(crate::SendReason::Closed);
+        drop(output);
+        assert_eq!(finished, 3);
+    }
+
+    /// ATTACK 3: a retry's second attempt begins by the time of the attempt before.
+    #[test]
+    fn attack_a_retry_is_not_hedged_by_the_time_of_the_attempt_before() {
+        let hedging = Hedging::<u64, ()>::new(Duration::from_secs(10));
+        let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, item: seq };
+        let start = Instant::now();
+        hedging.begin(entry(0), 1, start);
+        let _ = hedging.fail(0, Some(Past::none()), Some(TaskError::Failed(())));
+        hedging.begin(entry(1), 1, start);
+        // Something else is first.
+        let hedging = Hedging::<u64, ()>::new(Duration::from_secs(10));
+        hedging.begin(entry(1), 1, start);
+        hedging.begin(entry(0), 1, start);
+        let _ = hedging.fail(0, Some(Past::none()), Some(TaskError::Failed(())));
+        hedging.begin(entry(0), 2, start + Duration::from_secs(9));
+        let mut out = Vec::new();
+        hedging.overdue(start + Duration::from_secs(10), None, |entry| out.push(entry.seq));
+        assert_eq!(out, [1]);
+    }
+
+    /// ATTACK 4: an error of the user's is dropped under the flights' lock.
+    #[test]
+    fn attack_no_error_is_dropped_under_the_lock() {
+        use std::sync::{Arc, Weak, mpsc};
+        struct Bad(Weak<Hedging<u64, Bad>>);
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                // What `control.stop()` does, too.
+                if let Some(hedging) = self.0.upgrade() {
+                    hedging.is_copy(0);
+                }
+            }
+        }
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let hedging = Arc::new(Hedging::<u64, Bad>::new(Duration::ZERO));
+            let bad = || TaskError::Failed(Bad(Arc::downgrade(&hedging)));
+            let entry = Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, item: 0 };
+            let start = Instant::now();
+            let mut past = Past::none();
+            (0..15).for_each(|_| past.failed(bad()));
+            hedging.begin(entry, 16, start);
+            hedging.overdue(start, None, drop);
+            let _ = hedging.fail(0, Some(past), Some(bad()));
+            let _ = hedging.fail(0, None, Some(bad()));
+            done.send(()).unwrap();
+        });
+        assert!(ended.recv_timeout(Duration::from_secs(3)).is_ok(), "deadlock");
+    }
+
+    /// ATTACK 5: it aborted.
+    #[test]
+    fn attack_the_second_clone_panics_while_the_first_is_dropped() {
+        struct Bomb(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+        impl Clone for Bomb {
+            fn clone(&self) -> Bomb {
+                assert!(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0, "second clone");
+                Bomb(self.0.clone())
+            }
+        }
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("drop");
+            }
+        }
+        let builder = FanOut::builder(|_: Bomb| Ok::<_, ()>(())).workers(2).hedge_after(Duration::from_secs(1));
+        let (input, mut output) = builder.start().unwrap();
+        input.send(Bomb(Default::default())).unwrap();
+        assert!(output.recv().unwrap().result.is_err());
+    }
+
+    /// ATTACK 6: a copy that waits for the only worker is handled although there is an answer.
+    #[test]
+    fn attack_a_copy_is_not_run_after_the_answer() {
+        use crate::fan::Wait;
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let clock = ManualClock::new();
+        let calls = std::sync::Arc::new(AtomicU64::new(0));
+        let (inner, moves) = (calls.clone(), clock.clone());
+        let work = move |n: u64| {
+            if inner.fetch_add(1, Ordering::SeqCst) == 0 {
+                moves.advance(Duration::from_secs(1));
+            }
+            Ok::<_, ()>(n)
+        };
+        let (core, output) =
+            FanOut::builder(work).workers(1).hedge_after(Duration::from_secs(1)).clock(&clock).launch().unwrap();
+        core.accept(0, Wait::Not).unwrap();
+        core.close(crate::SendReason::Closed);
+        assert_eq!(output.count(), 1);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    /// ATTACK 7: it aborted.
+    #[test]
+    fn attack_an_init_that_panics_unwinds_over_the_item() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("drop");
+            }
+        }
+        let init = || -> u8 { panic!("init") };
+        let builder = FanOut::builder_init(init, |_: &mut u8, _: Bomb| Ok::<_, ()>(()));
+        let (input, mut output) = builder.workers(1).start().unwrap();
+        input.send(Bomb).unwrap();
+        assert!(output.recv().unwrap().result.is_err());
     }
 }

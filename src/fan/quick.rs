@@ -34,17 +34,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Some(Ok(copy)) => Some(copy),
             Some(Err(payload)) => return self.fail(guard, turn, &head, Past::none(), panicked(payload), Some(item)),
         };
-        let answer = panics::catch(|| {
-            let state = turn.state.get_or_insert_with(|| self.kept_state(turn.lane));
-            self.work.run(state, item)
-        });
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(payload) => {
-                panics::drop_each(turn.state.take());
-                Err(panicked(payload))
-            }
-        };
+        let answer = self.run_item(turn.lane, turn.state, item);
         turn.firsts += 1;
         match answer {
             Ok(result) => {

@@ -3,6 +3,7 @@
 use super::settings::Mark;
 use crate::panics::{self, Payload};
 use crate::resilience::{RateLimit, RateLimits};
+use std::borrow::Cow;
 use std::time::Instant;
 
 pub(super) enum Rating<'a, T> {
@@ -20,15 +21,20 @@ impl<T> Rating<'_, T> {
         not_after: Option<Instant>,
         now: Instant,
     ) -> Result<Option<Instant>, Payload> {
-        let own;
-        let limit = match self {
-            Rating::All(limit) => limit,
-            Rating::ByKey(limits, key) => {
-                own = limits.get(panics::catch(|| key(item))?);
-                &own
-            }
-        };
+        let limit = self.limit(item)?;
         let granted = granted.filter(|at| !limit.is_stale(*at, now));
         Ok(granted.or_else(|| limit.reserve(not_after)))
+    }
+
+    /// Takes a place if there is one now, by the limit's own look at the clock, which is later than any of its callers'.
+    pub(super) fn admits_now(&self, item: &T) -> Result<bool, Payload> {
+        Ok(self.limit(item)?.try_acquire().is_ok())
+    }
+
+    fn limit(&self, item: &T) -> Result<Cow<'_, RateLimit>, Payload> {
+        Ok(match self {
+            Rating::All(limit) => Cow::Borrowed(limit),
+            Rating::ByKey(limits, key) => Cow::Owned(limits.get(panics::catch(|| key(item))?)),
+        })
     }
 }

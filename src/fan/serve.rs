@@ -8,6 +8,7 @@ use super::settings::{Help, Spread};
 use super::slot::{Finished, Slot};
 use super::summon::{Summons, due_at};
 use super::work::Work;
+use crate::error::TaskError;
 use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MODEL, broken, now, thread};
@@ -286,18 +287,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         while let Some(Entry { seq, sent, mark, item, .. }) =
             slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed))
         {
-            let result = panics::catch(|| {
-                let state = state.get_or_insert_with(|| self.kept_state(lane));
-                self.work.run(state, item)
-            });
-            let result = match result {
-                Ok(result) => result,
-                Err(payload) => {
-                    // A state that a panic has passed may be half-changed.
-                    panics::drop_each(state.take());
-                    Err(panicked(payload))
-                }
-            };
+            let result = self.run_item(lane, state, item);
             self.unload(lane, mark);
             ran += 1;
             let queued = at.saturating_sub(sent);
@@ -310,6 +300,33 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         slot.finish(finished);
         let each = time.as_nanos() as u64 / ran.max(1) as u64;
         finished.done.iter_mut().for_each(|done| done.ran = each);
+    }
+
+    /// Calls the handler, with a state.
+    #[inline(always)]
+    pub(super) fn run_item(
+        &self,
+        lane: usize,
+        state: &mut Option<W::State>,
+        item: T,
+    ) -> Result<W::Out, TaskError<W::Error>> {
+        if state.is_none() {
+            // Apart from the call, so that a panic does not unwind over the item, whose `Drop` may panic, too.
+            match panics::catch(|| self.kept_state(lane)) {
+                Ok(kept) => *state = Some(kept),
+                Err(payload) => {
+                    let error = panicked(payload);
+                    panics::drop_each([item]);
+                    return Err(error);
+                }
+            }
+        }
+        let Some(kept) = state else { unreachable!("it was made above") };
+        panics::catch(|| self.work.run(kept, item)).unwrap_or_else(|payload| {
+            // A state that a panic has passed may be half-changed.
+            panics::drop_each(state.take());
+            Err(panicked(payload))
+        })
     }
 
     /// A state that another thread has left, or a new one.

@@ -40,6 +40,13 @@ impl<R, E> Finished<R, E> {
     }
 }
 
+impl<T, R, E> Hand<T, R, E> {
+    /// A second attempt that comes late leaves a key and no outcome.
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.done.is_empty() && self.finished.is_empty()
+    }
+}
+
 impl<T, R, E> Slot<T, R, E> {
     pub(super) fn new() -> Self {
         let hand = Hand {
@@ -99,7 +106,7 @@ impl<T, R, E> Slot<T, R, E> {
 
     pub(super) fn is_empty(&self) -> bool {
         let hand = self.hand.lock();
-        hand.waiting.is_empty() && hand.done.is_empty()
+        hand.is_empty()
     }
 
     pub(super) fn take_waiting(&self) -> VecDeque<Entry<T>> {
@@ -120,7 +127,7 @@ impl<T, R, E> Slot<T, R, E> {
     pub(super) fn rescue(&self, all: bool, land: impl FnOnce(&mut VecDeque<Done<R, E>>)) -> Option<Rescued<T, R, E>> {
         let mut hand = self.hand.lock();
         let hand = &mut *hand;
-        if hand.waiting.is_empty() && hand.done.is_empty() {
+        if hand.is_empty() {
             return None;
         }
         let stuck = std::mem::replace(&mut hand.seen, hand.turn) == hand.turn;
