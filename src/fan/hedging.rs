@@ -313,9 +313,9 @@ mod tests {
         drop(output);
     }
 
-    /// ATTACK 1: system clock, rate with plenty of room: the second attempt must be made.
+    /// The rate looks at the clock later than its caller.
     #[test]
-    fn attack_rate_with_room_admits_a_second_attempt_on_the_system_clock() {
+    fn a_rate_with_room_admits_a_second_attempt_on_the_system_clock() {
         use std::sync::atomic::{AtomicBool, Ordering};
         let (open, gate) = std::sync::mpsc::channel::<()>();
         let gate = std::sync::Mutex::new(gate);
@@ -336,9 +336,9 @@ mod tests {
         assert!(got, "no second attempt was made");
     }
 
-    /// ATTACK 2: the key of a late copy, in a hand with an item that is stuck.
+    /// The copy leaves its key and no outcome in the hand of a thread that is stuck with the next item.
     #[test]
-    fn attack_the_key_of_a_late_copy_is_not_stuck_behind_another_item() {
+    fn the_key_of_a_late_copy_is_not_stuck_behind_another_item() {
         use crate::fan::Wait;
         use crate::sync::atomic::Ordering;
         use std::sync::atomic::AtomicU64;
@@ -404,9 +404,9 @@ mod tests {
         assert_eq!(finished, 3);
     }
 
-    /// ATTACK 3: a retry's second attempt begins by the time of the attempt before.
+    /// The time noted for the first attempt says nothing about the retry.
     #[test]
-    fn attack_a_retry_is_not_hedged_by_the_time_of_the_attempt_before() {
+    fn a_retry_is_not_hedged_by_the_time_of_the_attempt_before() {
         let hedging = Hedging::<u64, ()>::new(Duration::from_secs(10));
         let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, item: seq };
         let start = Instant::now();
@@ -424,9 +424,9 @@ mod tests {
         assert_eq!(out, [1]);
     }
 
-    /// ATTACK 4: an error of the user's is dropped under the flights' lock.
+    /// One that is not kept, because there are too many, is dropped too.
     #[test]
-    fn attack_no_error_is_dropped_under_the_lock() {
+    fn no_error_is_dropped_under_the_lock() {
         use std::sync::{Arc, Weak, mpsc};
         struct Bad(Weak<Hedging<u64, Bad>>);
         impl Drop for Bad {
@@ -454,9 +454,8 @@ mod tests {
         assert!(ended.recv_timeout(Duration::from_secs(3)).is_ok(), "deadlock");
     }
 
-    /// ATTACK 5: it aborted.
     #[test]
-    fn attack_the_second_clone_panics_while_the_first_is_dropped() {
+    fn b2_the_second_clone_panics_and_so_does_the_drop_of_the_first() {
         struct Bomb(std::sync::Arc<std::sync::atomic::AtomicUsize>);
         impl Clone for Bomb {
             fn clone(&self) -> Bomb {
@@ -475,9 +474,9 @@ mod tests {
         assert!(output.recv().unwrap().result.is_err());
     }
 
-    /// ATTACK 6: a copy that waits for the only worker is handled although there is an answer.
+    /// The copy waits for the only worker, which has answered.
     #[test]
-    fn attack_a_copy_is_not_run_after_the_answer() {
+    fn a_copy_is_not_run_after_the_answer() {
         use crate::fan::Wait;
         use std::sync::atomic::{AtomicU64, Ordering};
         let clock = ManualClock::new();
@@ -497,9 +496,8 @@ mod tests {
         assert_eq!(calls.load(Ordering::SeqCst), 1);
     }
 
-    /// ATTACK 7: it aborted.
     #[test]
-    fn attack_an_init_that_panics_unwinds_over_the_item() {
+    fn b2_an_init_that_panics_and_an_item_whose_drop_does_abort_nothing() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {

@@ -164,7 +164,8 @@ fn round(seed: u64, items: u64, stops: bool) {
     let Ends { finished, failed, panicked, rejected, expired, cancelled } = outcomes;
     assert_eq!(sent, finished + failed + panicked + rejected + expired + cancelled);
     assert_eq!((counts.discarded, counts.contained, counts.undelivered), (0, 0, 0));
-    assert_eq!(cancelled > 0 || sent < items, stops);
+    // A handler that would stop it may not be called at all, if everything expires.
+    assert!(stops || cancelled == 0 && sent == items);
 }
 
 /// A million items in release builds.
