@@ -62,7 +62,7 @@ pub(super) struct Turn<'t, S> {
     /// When the attempt began, or where that is not looked at, the turn.
     pub(super) at: Instant,
     /// The same, in nanoseconds since the service's start.
-    nanos: u64,
+    pub(super) nanos: u64,
     /// First attempts that the budget for retries was not told of yet.
     pub(super) firsts: usize,
 }

@@ -10,12 +10,14 @@
 //!   is in the hand of a thread for as long as nobody has ended, and in none afterwards.
 //! * The first success is the outcome. A failure waits for the other attempt; the last failure decides, for both, whether the item is tried
 //!   again or has failed.
-//! * Whoever ends last ends the flight, and only then gives the key on. So items of a key are never handled at once.
+//! * Whoever ends last ends the flight, and only then gives the key on. So items of a key are never handled at once; and since a first answer
+//!   lands before its attempt ends where there is another, outcomes of a key land in its order.
 //! * A copy that is taken back, by a stop or because nobody admits it, ends like an attempt that has failed without an answer.
 
 use super::attempt::{Ended, GuardOf, Turn};
 use super::core::Core;
 use super::guard::Past;
+use super::landing::Done;
 use super::queue::Entry;
 use super::work::Work;
 use crate::error::TaskError;
@@ -53,6 +55,9 @@ struct Flight<T, E> {
 pub(super) struct Won {
     /// It is the outcome.
     pub(super) first: bool,
+    /// Somebody else runs the item, so it is to be landed before this attempt ends: else the other may give the key on, and an
+    /// outcome of the next item may land before.
+    pub(super) lands: bool,
     /// Nobody runs the item any more.
     pub(super) last: bool,
     pub(super) attempts: u32,
@@ -80,6 +85,10 @@ impl<T, E> Hedging<T, E> {
         let flights = &mut *flights;
         while flights.due.front().is_some_and(|(_, seq)| !flights.aloft.contains_key(seq)) {
             flights.due.pop_front();
+        }
+        // One that stays aloft for long keeps the times of those behind it.
+        if flights.due.len() > 2 * flights.aloft.len() + 64 {
+            flights.due.retain(|(_, seq)| flights.aloft.contains_key(seq));
         }
         let first = flights.due.is_empty();
         let seq = copy.seq;
@@ -129,13 +138,27 @@ impl<T, E> Hedging<T, E> {
         let mut flights = self.flights.lock();
         let Some(flight) = flights.aloft.get_mut(&seq) else { unreachable!("its last runner ends a flight") };
         let first = !std::mem::replace(&mut flight.answered, true) || broken!("two_answers_of_a_hedge");
-        flight.runners -= 1;
-        let won = Won { first, last: flight.runners == 0, attempts: flight.attempts };
+        let lands = first && flight.runners > 1;
+        flight.runners -= usize::from(!lands);
+        let won = Won { first, lands, last: flight.runners == 0, attempts: flight.attempts };
         let rest = Rest(flight.copy.take(), flight.left.take());
         if won.last {
             flights.aloft.remove(&seq);
         }
         (won, rest)
+    }
+
+    /// The first answer has landed. Whether nobody runs the item any more.
+    fn land(&self, seq: u64) -> bool {
+        let mut flights = self.flights.lock();
+        let Some(flight) = flights.aloft.get_mut(&seq) else { unreachable!("its last runner ends a flight") };
+        flight.runners -= 1;
+        let last = flight.runners == 0;
+        if last {
+            // Whoever was first has taken what there was to drop.
+            flights.aloft.remove(&seq);
+        }
+        last
     }
 
     /// One has failed, or with no error, has given up; `past` is known to the first attempt.
@@ -244,10 +267,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         result: W::Out,
     ) -> Ended<W::Out, W::Error> {
         let Some(hedging) = &guard.hedging else { return self.ended(turn, head, attempts, Ok(result)) };
-        let (Won { first, last, attempts }, rest) = hedging.succeed(head.seq);
+        let (Won { first, lands, last, attempts }, rest) = hedging.succeed(head.seq);
         rest.drop_quietly();
         if first {
-            return Ended { free: last, ..self.ended(turn, head, attempts, Ok(result)) };
+            let Ended { done, .. } = self.ended(turn, head, attempts, Ok(result));
+            if !lands {
+                return Ended { done, free: last };
+            }
+            let ran = guard.time(guard.clock().now()).saturating_sub(turn.nanos);
+            self.land(&mut done.into_iter().map(|done| Done { ran, ..done }).collect());
+            return Ended { done: None, free: hedging.land(head.seq) };
         }
         panics::drop_each([result]);
         self.landing.note(|counts| counts.late += 1);
@@ -509,5 +538,25 @@ mod tests {
         let (input, mut output) = builder.workers(1).start().unwrap();
         input.send(Bomb).unwrap();
         assert!(output.recv().unwrap().result.is_err());
+    }
+
+    #[test]
+    fn the_key_is_free_when_the_first_answer_has_landed_and_the_other_attempt_has_ended() {
+        for other_ends_before in [true, false] {
+            let hedging = Hedging::<u64, ()>::new(Duration::ZERO);
+            let start = Instant::now();
+            hedging.begin(Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, item: 0 }, 1, start);
+            assert_eq!(hedging.overdue(start, None, drop), 1);
+            let (won, _) = hedging.succeed(0);
+            assert!(won.first && won.lands && !won.last);
+            if other_ends_before {
+                assert!(matches!(hedging.fail(0, None, None).0, Lost::Late(false)));
+                assert!(hedging.land(0));
+            } else {
+                assert!(!hedging.land(0));
+                assert!(matches!(hedging.fail(0, None, None).0, Lost::Late(true)));
+            }
+            assert!(!hedging.is_copy(0));
+        }
     }
 }
