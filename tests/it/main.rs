@@ -57,10 +57,6 @@ mod retry;
 mod retry_attacked;
 mod retry_budget_property;
 mod retry_property;
-#[cfg(feature = "seeded")]
-mod seeded;
-#[cfg(feature = "seeded")]
-mod seeded_wide;
 mod tasks;
 mod values;
 mod waiting;
