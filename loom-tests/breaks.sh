@@ -89,6 +89,7 @@ held_without_a_look        policies::a_held_item_against_the_probe_that_closes_t
 put_off_after_the_stop     policies::a_stop_against_the_retry_timer
 budget_spends_twice        policies::two_withdraw_from_a_budget_for_one
 two_answers_of_a_hedge     policies::two_answers_of_one_item
+hedge_lands_late           policies::outcomes_of_a_key_whose_first_item_is_run_twice
 first_failure_decides      policies::two_failures_of_one_item
 hedged_after_the_stop      policies::no_second_attempt_after_a_stop
 verdict_stops_nothing      policies::fail_fast_against_the_last_success

@@ -1,8 +1,8 @@
 //! The alarm: it looks after what was put off, and after what threads are stuck with.
 
-use super::attempt::Awaken;
 use super::core::{Core, HeldOf, Intake};
 use super::landing::Done;
+use super::put_off::Awaken;
 use super::summon::{Summons, due_at};
 use super::work::Work;
 use crate::job::{Call, Job, Verdict};

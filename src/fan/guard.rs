@@ -10,7 +10,7 @@ use super::core::panicked;
 use super::hedging::{Hedging, Lost};
 use super::policies::Policies;
 use crate::error::{Errors, Rejection, TaskError};
-use crate::panics;
+use crate::panics::{self, Payload};
 use crate::resilience::{BreakerOpen, CircuitBreaker, Clock, Decision, Failure, later};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Keys, Mutex};
@@ -116,6 +116,20 @@ impl<'a, T, E> Guard<'a, T, E> {
     /// When an item's deadline passes that was accepted so many nanoseconds after the service's start.
     fn deadline(&self, sent: u64) -> Option<Instant> {
         self.policies.deadline.map(|time| later(later(self.began, Duration::from_nanos(sent)), time))
+    }
+
+    /// What is kept of an item while the handler has it: for a retry or a dead letter, and for a second attempt.
+    pub(super) fn copies(&self, item: &T) -> Result<(Option<T>, Option<T>), Payload> {
+        let copy = |copy: Option<fn(&T) -> T>| copy.map(|copy| panics::catch(|| copy(item))).transpose();
+        let kept = copy(self.policies.copy)?;
+        // Apart from the first, which the unwinding of a panic must not drop.
+        match copy(self.policies.copy.filter(|_| self.hedging.is_some())) {
+            Ok(second) => Ok((kept, second)),
+            Err(payload) => {
+                panics::drop_each(kept);
+                Err(payload)
+            }
+        }
     }
 
     /// Until when the handler may take.

@@ -69,6 +69,7 @@ mod outcome;
 mod output;
 mod pace;
 mod policies;
+mod put_off;
 mod queue;
 mod quick;
 mod rating;

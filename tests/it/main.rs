@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
+#[path = "../helpers/mod.rs"]
+mod helpers;
+
 mod attacked;
 mod attacked_core;
 mod attacked_fan;
@@ -61,30 +64,10 @@ mod tasks;
 mod values;
 mod waiting;
 
-use fanpool::{Pool, Workers};
+pub(crate) use helpers::{pool, quiet_panic, within};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
-
-pub(crate) fn pool(workers: usize) -> Pool {
-    Pool::builder().workers(Workers::Fixed(workers)).build().unwrap()
-}
-
-/// Runs a test that would hang if it failed, and fails it after a minute instead.
-pub(crate) fn within(body: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel();
-    let runner = std::thread::spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(body));
-        let _ = done.send(());
-        if let Err(payload) = result {
-            std::panic::resume_unwind(payload);
-        }
-    });
-    assert!(ended.recv_timeout(Duration::from_secs(60)).is_ok(), "hangs");
-    if let Err(payload) = runner.join() {
-        std::panic::resume_unwind(payload);
-    }
-}
 
 /// A number from the environment.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
@@ -128,11 +111,6 @@ pub(crate) fn until_put_off(control: &fanpool::Control<'_>, items: usize) {
     while control.put_off() != items {
         std::thread::yield_now();
     }
-}
-
-/// Panics without the hook, which would print for each.
-pub(crate) fn quiet_panic(payload: impl Send + 'static) -> ! {
-    std::panic::resume_unwind(Box::new(payload))
 }
 
 /// A value whose `Drop` panics, quietly.

@@ -23,15 +23,20 @@ fn settled(control: &Control<'static>) -> ServiceCounts {
     counts
 }
 
+/// A service whose first call fails, and whose items are tried again.
+fn fails_once(clock: &ManualClock) -> (Input<'static, u64>, Output<'static, u64, u64>) {
+    let calls = AtomicUsize::new(0);
+    let work = move |n: u64| if calls.fetch_add(1, Ordering::Relaxed) == 0 { Err(n) } else { Ok(n) };
+    let ends: Ends<u64> = FanOut::builder(work).retry(Retry::fixed(TIME)).clock(clock).pool(shared_pool(1)).start();
+    ends.unwrap()
+}
+
 #[test]
 fn a_stop_against_the_retry_timer() {
     // The item is put off before the stop, which finds it, or after it, which its thread sees; or the clock has made it ready.
     model(2, || {
-        let (pool, clock) = (shared_pool(1), ManualClock::new());
-        let calls = AtomicUsize::new(0);
-        let work = move |n: u64| if calls.fetch_add(1, Ordering::Relaxed) == 0 { Err(n) } else { Ok(n) };
-        let ends: Ends<u64> = FanOut::builder(work).retry(Retry::fixed(TIME)).clock(&clock).pool(pool).start();
-        let (input, output) = ends.unwrap();
+        let clock = ManualClock::new();
+        let (input, output) = fails_once(&clock);
         let control = input.control();
         input.send(1).unwrap();
         let timer = loom::thread::spawn(move || clock.advance(TIME));
@@ -47,11 +52,8 @@ fn a_stop_against_the_retry_timer() {
 fn an_item_put_off_against_the_clock() {
     // Whoever moves the clock finds the item put off, or its thread finds the time over.
     model(2, || {
-        let (pool, clock) = (shared_pool(1), ManualClock::new());
-        let calls = AtomicUsize::new(0);
-        let work = move |n: u64| if calls.fetch_add(1, Ordering::Relaxed) == 0 { Err(n) } else { Ok(n) };
-        let ends: Ends<u64> = FanOut::builder(work).retry(Retry::fixed(TIME)).clock(&clock).pool(pool).start();
-        let (input, output) = ends.unwrap();
+        let clock = ManualClock::new();
+        let (input, output) = fails_once(&clock);
         input.send(1).unwrap();
         drop(input);
         let timer = loom::thread::spawn(move || {
@@ -127,6 +129,22 @@ fn two_answers_of_one_item() {
         let counts = settled(&output.control());
         assert!(counts.finished == 1 && counts.late <= counts.hedged, "{counts:?}");
         drop(output);
+    });
+}
+
+#[test]
+fn outcomes_of_a_key_whose_first_item_is_run_twice() {
+    // The attempt that answers lands before the other, which ends last, gives the key on.
+    model(2, || {
+        let (pool, clock) = (shared_pool(2), ManualClock::new());
+        let builder = FanOut::builder(|n: u64| Ok::<_, u64>(n)).key(|_| 0).hedge_after(TIME);
+        let ends: Ends<u64> = builder.clock(&clock).pool(pool).start();
+        let (input, output) = ends.unwrap();
+        input.send(0).unwrap();
+        input.send(1).unwrap();
+        clock.advance(TIME);
+        drop(input);
+        assert!(output.map(|outcome| outcome.seq).eq(0..2));
     });
 }
 
