@@ -135,14 +135,25 @@ fn two_answers_of_one_item() {
 #[test]
 fn outcomes_of_a_key_whose_first_item_is_run_twice() {
     // The attempt that answers lands before the other, which ends last, gives the key on.
-    model(2, || {
+    model(1, || {
         let (pool, clock) = (shared_pool(2), ManualClock::new());
-        let builder = FanOut::builder(|n: u64| Ok::<_, u64>(n)).key(|_| 0).hedge_after(TIME);
+        let (begun, go, calls) = (Flag::new(), Flag::new(), AtomicUsize::new(0));
+        let (begins, gate) = (begun.clone(), go.clone());
+        let work = move |n: u64| {
+            if calls.fetch_add(1, Ordering::Relaxed) == 0 {
+                begins.set();
+                gate.wait();
+            }
+            Ok::<_, u64>(n)
+        };
+        let builder = FanOut::builder(work).key(|_| 0).hedge_after(TIME);
         let ends: Ends<u64> = builder.clock(&clock).pool(pool).start();
         let (input, output) = ends.unwrap();
         input.send(0).unwrap();
+        begun.wait();
         input.send(1).unwrap();
         clock.advance(TIME);
+        go.set();
         drop(input);
         assert!(output.map(|outcome| outcome.seq).eq(0..2));
     });
