@@ -64,6 +64,7 @@ idle_wakes_nobody          ending::wait_idle_against_the_last_task
 watch_leaves_no_mark       ending::wait_idle_against_the_last_task
 resume_wakes_nobody        ending::pause_against_a_helper
 leaver_wakes_nobody        ending::drop_of_the_pool_against_queued_tasks
+crowd_goes_on              fan::a_smaller_limit_against_threads_that_stay
 credit_lost                fan::a_waiting_sender_against_a_receive
 last_outcome_wakes_nobody  fan::wait_against_the_last_item
 total_wakes_nobody         fan::wait_against_the_last_input_dropped

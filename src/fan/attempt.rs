@@ -10,7 +10,6 @@ use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
 use crate::resilience::{Retry, Within};
-use crate::sync::atomic::Ordering;
 use crate::sync::now;
 use std::time::Instant;
 
@@ -68,7 +67,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let mut turn = Turn { lane, worker, state, tab: Tab::new(), at, nanos: guard.time(at), firsts: 0 };
         let (mut done, mut key) = (None, None);
         let mut seen = 0;
-        while let Some(entry) = slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed)) {
+        while let Some(entry) = slot.next(done.take(), key.take(), self.is_interrupted(lane)) {
             let mark = entry.mark;
             let ended = match guard.remembers_nothing() {
                 true => self.quick_attempt(guard, &mut turn, entry),

@@ -87,6 +87,9 @@ pub(super) struct Core<'a, T, W: Work<T>> {
     pub(super) pace: Pace,
     /// Mirrors `paused` for a look between two items.
     pub(super) halted: AtomicBool,
+    /// A lane has more threads than the limit allows, since that was lowered. Changed under the intake's lock; whoever takes an item that was sent
+    /// after the change has had that lock, or the queue's from somebody who had, and sees it.
+    pub(super) crowded: AtomicBool,
     pub(super) clock: Option<Clock>,
     /// A sender has just woken the collector; only a hint how long to spin.
     pub(super) woke: AtomicBool,
@@ -157,6 +160,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             lanes,
             pace: Pace::new(),
             halted: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             clock: clock(me),
             woke: AtomicBool::new(false),
             armed: AtomicBool::new(false),

@@ -67,7 +67,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         loop {
             let over = last - began >= QUOTA || turns > 0 && (!arrival || turns == TURNS);
             if over || self.halted.load(Ordering::Relaxed) || !self.take(lane, &slot, &mut finished) {
-                if arrival && !over && self.linger() {
+                if arrival && !over && !self.is_crowded(lane) && self.linger() {
                     // What comes now did not take that long, and to linger uses up the quota, too.
                     last = now();
                     continue;
@@ -121,6 +121,25 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         Some(slot)
     }
 
+    /// Marks that some thread is to leave, or that none is. The intake's lock is held.
+    pub(super) fn look_for_crowds(&self, intake: &Intake<T>) {
+        let crowded = intake.lanes.iter().any(|places| places.running > intake.limit);
+        self.crowded.store(crowded && !broken!("crowd_goes_on"), Ordering::Relaxed);
+    }
+
+    /// Whether a thread of this lane is to take nothing more and leave.
+    fn is_crowded(&self, lane: usize) -> bool {
+        self.crowded.load(Ordering::Relaxed) && {
+            let intake = self.intake.lock();
+            intake.lanes[lane].running > intake.limit
+        }
+    }
+
+    /// Whether a thread is to go on with nothing that is in its hand.
+    pub(super) fn is_interrupted(&self, lane: usize) -> bool {
+        self.halted.load(Ordering::Relaxed) || self.is_crowded(lane)
+    }
+
     /// Whether more is ready than one thread takes in a turn.
     fn takes_more_than_one(&self, held: &HeldOf<T, W>) -> bool {
         let turn = self.work.batching().map_or(1, |batching| batching.max);
@@ -162,6 +181,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             if paused || held.waiting.ready() == 0 {
                 return false;
             }
+        }
+        if self.is_crowded(lane) {
+            return false;
         }
         let most = match batch {
             Some(max) => max,
@@ -213,16 +235,20 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             for key in finished.keys.drain(..) {
                 held.waiting.finish(key);
             }
-            // A pause came when not all in the hand had been started.
+            // A pause came, or a smaller limit, when not all in the hand had been started.
             slot.take_waiting().into_iter().rev().for_each(|entry| held.waiting.put_back(entry));
             let mut intake = self.intake.lock();
             let looks = over || !broken!("service_leaves_without_a_look");
             let waits = looks && self.may_take(&mut held, &mut intake, lane);
-            if waits && !over {
+            let stays = waits && !over && intake.lanes[lane].running <= intake.limit;
+            if stays {
                 drop(intake);
                 (false, self.summon_for_keys(&mut held, lane, given))
             } else {
                 intake.lanes[lane].running -= usize::from(!broken!("service_place_kept"));
+                if self.crowded.load(Ordering::Relaxed) {
+                    self.look_for_crowds(&intake);
+                }
                 held.slots.retain(|other| !Arc::ptr_eq(other, slot));
                 slot.own(None);
                 held.spare.push(slot.clone());
@@ -285,7 +311,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let (mut done, mut key) = (None, None);
         let mut ran = 0;
         while let Some(Entry { seq, sent, mark, item, .. }) =
-            slot.next(done.take(), key.take(), self.halted.load(Ordering::Relaxed))
+            slot.next(done.take(), key.take(), self.is_interrupted(lane))
         {
             let result = self.run_item(lane, state, item);
             self.unload(lane, mark);

@@ -118,7 +118,11 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
             return Err(ResizeError::Sharded);
         }
         BuildError::check("limit", limit, 1..=usize::MAX)?;
-        self.intake.lock().limit = limit;
+        {
+            let mut intake = self.intake.lock();
+            intake.limit = limit;
+            self.look_for_crowds(&intake);
+        }
         if !broken!("limit_rouses_nobody") {
             self.rouse();
         }

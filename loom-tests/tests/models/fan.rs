@@ -358,3 +358,33 @@ fn helping_both_ends_with_a_window_of_one() {
         producer.join().unwrap();
     });
 }
+
+#[test]
+fn a_smaller_limit_against_threads_that_stay() {
+    // Two threads have places when the limit is lowered. What is sent afterwards is run by one at a time, whichever they are: loom fails the
+    // model if two touch the value at once.
+    model(1, || {
+        let (value, go) = (Shared::new(), Flag::new());
+        let begun = [Flag::new(), Flag::new()];
+        let (touched, gate, begins) = (value.clone(), go.clone(), begun.clone());
+        let work = move |n: u64| {
+            match begins.get(n as usize) {
+                Some(flag) => {
+                    flag.set();
+                    gate.wait();
+                }
+                None => touched.add(),
+            }
+            Ok::<_, ()>(n)
+        };
+        let (input, output) = FanOut::builder(work).pool(shared_pool(2)).limit(2).start().unwrap();
+        (0..2).for_each(|n| _ = input.send(n).unwrap());
+        begun.iter().for_each(Flag::wait);
+        input.control().resize(1).unwrap();
+        (2..4).for_each(|n| _ = input.send(n).unwrap());
+        go.set();
+        drop(input);
+        assert_eq!(output.count(), 4);
+        assert_eq!(value.get(), 2);
+    });
+}
