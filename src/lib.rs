@@ -11,6 +11,7 @@ mod job;
 mod join;
 mod map;
 mod object_pool;
+mod observe;
 mod panics;
 mod pool;
 mod resilience;

@@ -67,6 +67,8 @@ fn layers_know_only_those_below() {
         "cancel",
         "resilience",
         "object_pool",
+        "observe",
+        "trace",
         "job",
         "group",
         "handle",

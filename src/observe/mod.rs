@@ -1,0 +1,1 @@
+//! What is seen of pools and services: plain values, which steer nothing.
