@@ -39,8 +39,8 @@ pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use panics::capture_panic_locations;
 pub use pool::{
-    Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
-    current_worker,
+    Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown,
+    Workers, blocking, current_worker,
 };
 pub use resilience::{
     BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,

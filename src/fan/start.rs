@@ -119,7 +119,7 @@ where
         let shards = if spread == Spread::Shared { &[] } else { pool.shards() };
         let lanes = match (spread, shards.len()) {
             (Spread::Shared, _) => 1,
-            (_, 0) => choices.limit.unwrap_or(pool.workers()),
+            (_, 0) => choices.limit.unwrap_or(host.size()),
             (_, shards) => choices.limit.unwrap_or(shards).min(shards),
         };
         BuildError::check("limit", lanes, 1..=MAX_WORKERS)?;

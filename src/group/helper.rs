@@ -9,8 +9,9 @@ use crate::sync::{Arc, MutexGuard, broken, thread};
 const TAKEN_BACK: usize = if cfg!(fanpool_loom) { 1 } else { 32 };
 
 impl TaskGroup {
-    /// Serves a ticket: runs jobs until the queue is empty or `stop` says so between two of them.
-    pub(crate) fn serve(self: &Arc<Self>, mut stop: impl FnMut() -> bool) {
+    /// Serves a ticket: runs jobs until the queue is empty or `stop` says so between two of them. `stop` is told how each ended, and
+    /// counts it.
+    pub(crate) fn serve(self: &Arc<Self>, mut stop: impl FnMut(Verdict) -> bool) {
         let mut post = false;
         {
             let outbox = self.outbox.lock();
@@ -28,11 +29,12 @@ impl TaskGroup {
         self.post_if(post);
         let mut tally = Tally::default();
         loop {
-            match self.take() {
-                Ok(job) => self.run(job, &mut tally),
+            let verdict = match self.take() {
+                Ok(job) => self.run_one(job),
                 Err(inbox) => return self.give_place(inbox, &tally, false),
-            }
-            if stop() {
+            };
+            tally.settled += 1;
+            if stop(verdict) {
                 return self.give_place(self.inbox.lock(), &tally, true);
             }
         }
@@ -75,6 +77,11 @@ impl TaskGroup {
     }
 
     pub(super) fn run(&self, job: Job<'static>, tally: &mut Tally) {
+        tally.add(self.run_one(job));
+        tally.settled += 1;
+    }
+
+    fn run_one(&self, job: Job<'static>) -> Verdict {
         let cancelled = self.is_cancelled() && !broken!("cancelled_tasks_start");
         let call = if cancelled { Call::Abandon } else { Call::Start };
         let tag = job.tag();
@@ -82,11 +89,10 @@ impl TaskGroup {
         if verdict == Verdict::Elsewhere {
             self.inbox.lock().husks.remove(&tag);
         }
-        tally.add(verdict);
-        tally.settled += 1;
         if let Some(payload) = payload {
             self.keep_first(payload);
         }
+        verdict
     }
 
     /// Keeps the payload for [`TaskGroup::take_panic`] if it is the first and somebody will ask.

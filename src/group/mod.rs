@@ -77,11 +77,12 @@ use std::fmt;
 pub(crate) trait Host: Send + Sync {
     /// Sends a ticket: some worker will call [`TaskGroup::serve`] on it, once.
     fn post(&self, ticket: Arc<TaskGroup>);
-    /// How many workers there are, those included that were told to leave and have not: no group has more helpers.
+    /// How many workers there are, those included that were told to leave and have not, or how many there may be if that changes by
+    /// itself: no group has more helpers.
     fn size(&self) -> usize;
     /// Whether new tasks are refused.
     fn is_closed(&self) -> bool;
-    /// Adds to the pool's counts. Called before the tasks are settled.
+    /// Adds to the pool's counts what a thread ran without a ticket. Called before the tasks are settled.
     fn count(&self, tally: &Tally);
     /// A group of detached tasks got its first pending one.
     fn enter(&self);
@@ -133,6 +134,14 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    pub(crate) fn of(ran: usize, panicked: usize, cancelled: usize, discarded: usize) -> Tally {
+        Tally { ran, panicked, cancelled, discarded, settled: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ran + self.panicked + self.cancelled + self.discarded == 0
+    }
+
     fn add(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Finished => self.ran += 1,
@@ -286,7 +295,9 @@ impl TaskGroup {
         if tally.settled == 0 {
             return false;
         }
-        self.host.count(tally);
+        if !tally.is_empty() {
+            self.host.count(tally);
+        }
         inbox.pending -= tally.settled - usize::from(broken!("settling_forgets_one"));
         if inbox.pending > 0 {
             return false;

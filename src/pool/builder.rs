@@ -1,7 +1,9 @@
 //! Options for a pool.
 
 use super::Pool;
+use super::elastic::Elastic;
 use crate::error::BuildError;
+use crate::resilience::Clock;
 use crate::sync::{Arc, cpus};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -47,6 +49,8 @@ pub enum Workers {
     IoBound,
     /// One and a half per CPU, rounded up.
     Mixed,
+    /// As many as the tasks need, within bounds.
+    Elastic(Elastic),
 }
 
 impl From<usize> for Workers {
@@ -56,12 +60,14 @@ impl From<usize> for Workers {
 }
 
 impl Workers {
-    fn count(self) -> usize {
+    /// How many to start with, on so many CPUs.
+    pub(super) fn count(self, cpus: usize) -> usize {
         match self {
             Workers::Fixed(workers) => workers,
-            Workers::CpuBound => cpus(),
-            Workers::IoBound => 2 * cpus(),
-            Workers::Mixed => (3 * cpus()).div_ceil(2),
+            Workers::CpuBound => cpus,
+            Workers::IoBound => 2 * cpus,
+            Workers::Mixed => (3 * cpus).div_ceil(2),
+            Workers::Elastic(elastic) => elastic.min,
         }
     }
 }
@@ -73,6 +79,8 @@ pub(super) struct Config {
     pub(super) name: String,
     pub(super) stack_size: Option<usize>,
     pub(super) sharded: bool,
+    pub(super) elastic: Option<Elastic>,
+    pub(super) clock: Clock,
     pub(super) on_start: Option<Hook>,
     pub(super) on_stop: Option<Hook>,
 }
@@ -101,11 +109,19 @@ pub struct Builder {
 
 impl Builder {
     pub(super) fn new() -> Builder {
-        let config = Config { name: "fanpool".into(), stack_size: None, sharded: false, on_start: None, on_stop: None };
+        let config = Config {
+            name: "fanpool".into(),
+            stack_size: None,
+            sharded: false,
+            elastic: None,
+            clock: Clock::system(),
+            on_start: None,
+            on_stop: None,
+        };
         Builder { workers: Workers::default(), config }
     }
 
-    /// How many workers to start.
+    /// How many workers to start: a number, [`Workers`], or [`Elastic`] bounds.
     ///
     /// # Default
     ///
@@ -118,8 +134,8 @@ impl Builder {
     /// assert_eq!(Pool::builder().workers(Workers::Fixed(5)).build()?.workers(), 5);
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
-    pub fn workers(mut self, workers: Workers) -> Builder {
-        self.workers = workers;
+    pub fn workers(mut self, workers: impl Into<Workers>) -> Builder {
+        self.workers = workers.into();
         self
     }
 
@@ -181,10 +197,33 @@ impl Builder {
         self
     }
 
+    /// Where an elastic pool reads the time; a test gives it a [`ManualClock`](crate::testing::ManualClock).
+    ///
+    /// # Default
+    ///
+    /// The system's clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Elastic, Pool, testing::ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new();
+    /// let pool = Pool::builder().workers(Elastic::new(0, 4)).clock(&clock).build()?;
+    /// pool.submit(|| ()).join().unwrap();
+    /// clock.advance(Duration::from_secs(60));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Builder {
+        self.config.clock = clock.into();
+        self
+    }
+
     /// Called on each worker, with its index, before its first task.
     ///
     /// A panic makes [`build`](Builder::build), or the [`resize`](Pool::resize) that started the worker, fail with it.
-    /// Both wait for the hook.
+    /// Both wait for the hook. A worker that an elastic pool starts by itself counts as refused, and is asked for again later.
     ///
     /// # Default
     ///
@@ -240,7 +279,15 @@ impl Builder {
         if let Some(bytes) = self.config.stack_size {
             BuildError::check("stack_size", bytes, STACK_SIZES)?;
         }
-        Pool::start(self.config, self.workers.count())
+        let mut config = self.config;
+        if let Workers::Elastic(elastic) = self.workers {
+            elastic.check()?;
+            if config.sharded {
+                return Err(BuildError::Conflict { option: "sharded", with: "number of workers, which is elastic" });
+            }
+            config.elastic = Some(elastic);
+        }
+        Pool::start(config, self.workers.count(cpus()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::{Counts, Pool};
-use crate::error::{ResizeError, WouldDeadlock};
+use crate::error::{BuildError, ResizeError, WouldDeadlock};
 use crate::group::Host;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
@@ -39,11 +39,11 @@ impl Pool {
     /// Changes the number of workers while tasks run; none is lost.
     ///
     /// Growing starts threads before it returns. Shrinking returns at once: a worker that leaves finishes the task it
-    /// runs first, and in a paused pool it leaves after the pause. May be called from a task.
+    /// runs first, and in a paused pool it leaves after the pause. May be called from a task. An elastic pool goes on from there by itself.
     ///
     /// # Errors
     ///
-    /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS`, the pool is sharded or closed, or a thread or its
+    /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS` or the bounds of an elastic pool, the pool is sharded or closed, or a thread or its
     /// start hook failed. After a failed hook the workers' indices may have a gap, which the next growth fills.
     ///
     /// # Examples
@@ -158,8 +158,8 @@ impl Pool {
         self.shared.groups().iter().map(|group| group.depth().1).sum()
     }
 
-    /// What became of the tasks so far. Exact whenever no task is queued or running; in between a worker may count
-    /// only when it leaves a group.
+    /// What became of the tasks so far: every task that anybody was told has ended, and perhaps some more. A thread that is no worker
+    /// counts what it ran for a scope when it has run out of tasks.
     ///
     /// # Examples
     ///
@@ -191,6 +191,12 @@ pub(crate) struct Resizer(Arc<Shared>);
 
 impl Resizer {
     pub(crate) fn resize(&self, workers: usize) -> Result<(), ResizeError> {
-        if self.0.config.sharded { Err(ResizeError::Sharded) } else { self.0.resize(workers) }
+        if self.0.config.sharded {
+            return Err(ResizeError::Sharded);
+        }
+        if let Some(staff) = &self.0.staff {
+            BuildError::check("workers", workers, staff.options.min.max(1)..=staff.options.max)?;
+        }
+        self.0.resize(workers)
     }
 }

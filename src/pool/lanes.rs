@@ -6,11 +6,16 @@
 //!
 //! **Ageing.** Of every sixteen picks one looks at `Low` first and four at `Normal` first, the others at `High`. A ticket
 //! therefore waits for at most sixteen picks for each that is before it in its own lane, whatever arrives in the others.
+//!
+//! The lanes also count the workers that are ready for tickets, under the lock under which tickets arrive: that is what elastic pools rest on.
 
+use super::station::Station;
 use crate::group::TaskGroup;
+use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, broken, now};
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 pub(crate) const HIGH: usize = 0;
 pub(crate) const NORMAL: usize = 1;
@@ -21,10 +26,32 @@ pub(crate) const LANES: usize = 3;
 
 const CYCLE: usize = 16;
 
+/// A ticket, and when it was posted.
+type Ticket = (Instant, Arc<TaskGroup>);
+
 struct State {
-    lanes: [VecDeque<Arc<TaskGroup>>; LANES],
+    lanes: [VecDeque<Ticket>; LANES],
     turn: usize,
     open: bool,
+    /// Workers that will come for tickets.
+    ready: usize,
+    /// Whether the alarm of an elastic pool is set for what waits.
+    watched: bool,
+}
+
+impl State {
+    fn has_tickets(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.is_empty())
+    }
+}
+
+/// What a ticket found when it was posted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Posted {
+    /// Nobody is ready.
+    pub(super) lacking: bool,
+    /// The alarm is not set; the poster is to do so.
+    pub(super) unwatched: bool,
 }
 
 pub(super) struct Lanes {
@@ -44,27 +71,33 @@ pub(crate) fn order(turn: usize) -> [usize; LANES] {
 impl Lanes {
     pub(super) fn new() -> (Lanes, Receiver<()>) {
         let (bell, rings) = channel::unbounded();
-        let state = State { lanes: Default::default(), turn: 0, open: true };
+        let state = State { lanes: Default::default(), turn: 0, open: true, ready: 0, watched: false };
         (Lanes { state: Mutex::new(state), bell }, rings)
     }
 
-    pub(super) fn post(&self, ticket: Arc<TaskGroup>) {
-        {
+    pub(super) fn post(&self, ticket: Arc<TaskGroup>) -> Posted {
+        let now = now();
+        let posted = {
             let mut state = self.state.lock();
             if !state.open {
-                return drop(state);
+                drop(state);
+                drop(ticket);
+                return Posted::default();
             }
-            state.lanes[ticket.options().lane].push_back(ticket);
-        }
+            state.lanes[ticket.options().lane].push_back((now, ticket));
+            let unwatched = !std::mem::replace(&mut state.watched, true);
+            Posted { lacking: state.ready == 0, unwatched }
+        };
         // Nobody listens any more only once the lanes are closed.
         let _ = channel::send(&self.bell, ());
+        posted
     }
 
     /// Takes a ticket back; false if it was picked. Scopes end soon after they began, so it is looked for from the back.
     pub(super) fn withdraw(&self, group: &Arc<TaskGroup>) -> bool {
         let mut state = self.state.lock();
         let lane = &mut state.lanes[group.options().lane];
-        let found = lane.iter().rposition(|ticket| Arc::ptr_eq(ticket, group));
+        let found = lane.iter().rposition(|(_, ticket)| Arc::ptr_eq(ticket, group));
         let ticket = found.and_then(|at| lane.remove(at));
         drop(state);
         ticket.is_some()
@@ -75,7 +108,74 @@ impl Lanes {
         let mut state = self.state.lock();
         let lanes = order(state.turn);
         state.turn = (state.turn + 1) % CYCLE;
-        lanes.into_iter().find_map(|lane| state.lanes[lane].pop_front())
+        lanes.into_iter().find_map(|lane| state.lanes[lane].pop_front()).map(|(_, ticket)| ticket)
+    }
+
+    /// How long the oldest ticket has waited.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
+        let state = self.state.lock();
+        let first = state.lanes.iter().filter_map(|lane| lane.front()).map(|(at, _)| *at).min();
+        first.map(|at| now.saturating_duration_since(at))
+    }
+
+    /// The same for the alarm, with whether a ticket waits and nobody is ready. If none waits, the next one sets the alarm.
+    pub(super) fn look(&self, now: Instant) -> (Option<Duration>, bool) {
+        let oldest = self.oldest(now);
+        let mut state = self.state.lock();
+        let waits = state.has_tickets();
+        state.watched = waits;
+        (waits.then(|| oldest.unwrap_or_default()), waits && state.ready == 0)
+    }
+
+    /// Marks the lanes as watched; returns whether they were not.
+    pub(super) fn watch(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().watched, true)
+    }
+
+    /// The alarm could not be set.
+    pub(super) fn unwatch(&self) {
+        self.state.lock().watched = false;
+    }
+
+    pub(super) fn has_tickets(&self) -> bool {
+        self.state.lock().has_tickets()
+    }
+
+    /// Whether a ticket waits and nobody will come for it.
+    pub(super) fn lacks_workers(&self) -> bool {
+        let state = self.state.lock();
+        state.ready == 0 && state.has_tickets()
+    }
+
+    /// A worker is ready from now on.
+    pub(super) fn join(&self, station: &Station) {
+        let mut state = self.state.lock();
+        state.ready += usize::from(!station.ready.swap(true, Ordering::Relaxed));
+    }
+
+    /// The same of a worker that was away, unless it was told to leave meanwhile. That is told before it is parted, so either it is seen
+    /// here or the parting comes later.
+    pub(super) fn join_again(&self, station: &Station) {
+        let mut state = self.state.lock();
+        if !station.retiring.load(Ordering::Relaxed) || broken!("retired_are_ready_again") {
+            state.ready += usize::from(!station.ready.swap(true, Ordering::Relaxed));
+        }
+    }
+
+    /// A worker is not ready any more.
+    pub(super) fn part(&self, station: &Station) {
+        let mut state = self.state.lock();
+        state.ready -= usize::from(station.ready.swap(false, Ordering::Relaxed));
+    }
+
+    /// The same, unless a ticket waits; returns whether it was done.
+    pub(super) fn part_if_calm(&self, station: &Station) -> bool {
+        let mut state = self.state.lock();
+        if state.has_tickets() && !broken!("leaves_in_spite_of_tickets") {
+            return false;
+        }
+        state.ready -= usize::from(station.ready.swap(false, Ordering::Relaxed));
+        true
     }
 
     /// Drops the tickets that nobody will pick, and those to come. They hold their groups, and so the pool.

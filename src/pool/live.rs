@@ -43,6 +43,11 @@ impl Live {
         before < 2 * ONE && before & (ENDING | WATCHED) != 0
     }
 
+    /// Whether anything is pending.
+    pub(super) fn is_busy(&self) -> bool {
+        self.word.fetch_add(0, Ordering::AcqRel) >= ONE
+    }
+
     /// Wakes those who wait, and returns whether the workers are to be retired.
     pub(super) fn quiet(&self) -> bool {
         let watch = self.watch.lock();

@@ -1,7 +1,9 @@
 //! The pool: threads that serve tickets, and the verbs that users see.
 
+mod blocking;
 mod builder;
 mod control;
+mod elastic;
 mod fallible;
 mod gate;
 mod group;
@@ -11,11 +13,14 @@ mod live;
 mod roster;
 mod shared;
 mod shutdown;
+mod station;
 mod timer;
 mod worker;
 
+pub use blocking::blocking;
 pub use builder::{Builder, MAX_WORKERS, Workers};
 pub(crate) use control::Resizer;
+pub use elastic::Elastic;
 pub use group::{Group, GroupBuilder, Priority};
 pub use join::Branches;
 pub(crate) use lanes::{LANES, NORMAL, order as turn_order};
@@ -132,10 +137,17 @@ impl Pool {
         let shared = Shared::new(config);
         let root = shared.group(Options { detached: true, ..Options::new(lanes::NORMAL) });
         let timer = Timer::new(&shared);
+        if let Some(staff) = &shared.staff {
+            staff.set_timer(&timer);
+        }
         let forks = Forks::new(shared.clone(), timer.clone());
         let (shards, spares) = (Vec::new(), Mutex::new(Vec::new()));
         let mut pool = Pool { shared, root, shards, spares, forks, timer, finished: false };
-        match pool.shared.resize(workers) {
+        let started = match (workers, sharded) {
+            (0, _) if pool.shared.staff.is_some() => Ok(()),
+            _ => pool.shared.resize(workers),
+        };
+        match started {
             Ok(()) => {
                 if sharded {
                     pool.shards = pool.shared.roster.lock().bound().map(|(_, group)| group.clone()).collect();

@@ -1,7 +1,8 @@
 //! The list of workers: starting, retiring and joining threads.
 
 use super::shared::Shared;
-use super::worker::{Doing, Notice, Report, Station, Worker};
+use super::station::Station;
+use super::worker::{Notice, Report, Worker};
 use super::{BusyWorker, MAX_WORKERS};
 use crate::error::{BuildError, ResizeError, TaskPanicked};
 use crate::group::TaskGroup;
@@ -9,7 +10,6 @@ use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Sender};
 use crate::sync::{Arc, broken, thread};
-use std::collections::HashSet;
 use std::time::Instant;
 
 /// A worker that serves.
@@ -27,14 +27,16 @@ pub(super) struct Roster {
     /// Retired workers that nobody has joined.
     retired: Vec<(Arc<Station>, thread::JoinHandle)>,
     /// Threads that have not left their loop.
-    alive: usize,
-    /// No worker is started any more.
-    ending: bool,
+    pub(super) alive: usize,
+    /// The size is not changed any more.
+    pub(super) ending: bool,
+    /// All workers were told to leave.
+    over: bool,
 }
 
 impl Roster {
     pub(super) fn new() -> Roster {
-        Roster { slots: Vec::new(), retired: Vec::new(), alive: 0, ending: false }
+        Roster { slots: Vec::new(), retired: Vec::new(), alive: 0, ending: false, over: false }
     }
 
     /// The groups that are bound to the workers, with the workers' indices.
@@ -46,11 +48,24 @@ impl Roster {
         self.slots.len()
     }
 
-    fn retire(&mut self, slot: Slot) {
-        slot.station.retiring.store(true, Ordering::Relaxed);
-        // The last message on this channel: the slot, and with it every way to send, leaves the roster with it.
-        let _ = channel::send(&slot.own, Notice::Retire);
-        self.retired.push((slot.station, slot.thread));
+    /// The workers whose threads have not left, with those that were told to.
+    pub(super) fn stations(&self) -> impl Iterator<Item = &Arc<Station>> {
+        let slots = self.slots.iter().map(|slot| &slot.station);
+        let retired = self.retired.iter().map(|(station, _)| station);
+        slots.chain(retired).filter(|station| !station.left.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The idle worker with the highest index.
+    pub(super) fn idle(&self) -> Option<usize> {
+        self.slots.iter().rposition(|slot| slot.station.is_listening())
+    }
+
+    pub(super) fn station(&self, at: usize) -> &Arc<Station> {
+        &self.slots[at].station
     }
 }
 
@@ -68,28 +83,20 @@ impl Shared {
                 return Err(ResizeError::Closed);
             }
             while roster.slots.len() > size {
-                if let Some(slot) = roster.slots.pop() {
-                    roster.retire(slot);
-                }
+                let last = roster.slots.len() - 1;
+                self.retire_at(&mut roster, last);
             }
-            let taken: HashSet<usize> = roster.slots.iter().map(|slot| slot.station.index).collect();
-            let mut free = (0..).filter(|index| !taken.contains(index));
             while roster.slots.len() < size {
-                let Some(index) = free.next() else { break };
-                match self.start(index, reports.clone()) {
-                    Ok(slot) => {
-                        let at = roster.slots.partition_point(|other| other.station.index < index);
-                        roster.slots.insert(at, slot);
-                    }
-                    Err(source) => {
-                        grown = Err(BuildError::Thread { wanted: size, started: roster.slots.len(), source });
-                        break;
-                    }
+                if let Err(source) = self.start_in(&mut roster, reports.clone()) {
+                    grown = Err(BuildError::Thread { wanted: size, started: roster.slots.len(), source });
+                    break;
                 }
-                roster.alive += 1;
                 waiting_for += usize::from(reports.is_some());
             }
             self.publish(&roster);
+        }
+        if let Some(staff) = &self.staff {
+            staff.resized(self);
         }
         drop(reports);
         for group in self.groups() {
@@ -111,8 +118,42 @@ impl Shared {
         Ok(grown?)
     }
 
+    /// Starts a worker at the lowest index that is free, and adds it to the roster.
+    pub(super) fn start_in(
+        self: &Arc<Self>,
+        roster: &mut Roster,
+        reports: Option<Sender<Report>>,
+    ) -> std::io::Result<()> {
+        // Sorted by index, so the first that is not where it would be without gaps shows the gap.
+        let at = (0..roster.slots.len()).find(|at| roster.slots[*at].station.index != *at);
+        let index = at.unwrap_or(roster.slots.len());
+        let slot = self.start(index, reports)?;
+        self.lanes.join(&slot.station);
+        roster.slots.insert(index, slot);
+        roster.alive += 1;
+        self.publish(roster);
+        Ok(())
+    }
+
+    /// Tells the worker in that slot to leave.
+    pub(super) fn retire_at(&self, roster: &mut Roster, at: usize) {
+        let slot = roster.slots.remove(at);
+        slot.station.retiring.store(true, Ordering::Relaxed);
+        self.lanes.part(&slot.station);
+        // The last message on this channel: the slot, and with it every way to send, leaves the roster with it.
+        let _ = channel::send(&slot.own, Notice::Retire);
+        roster.retired.push((slot.station, slot.thread));
+    }
+
+    /// Starts a worker if the pool is elastic and nobody else will come for the tickets.
+    fn replace(&self) {
+        if let Some(staff) = &self.staff {
+            staff.replace();
+        }
+    }
+
     /// Mirrors the roster's sizes for those who only look.
-    fn publish(&self, roster: &Roster) {
+    pub(super) fn publish(&self, roster: &Roster) {
         self.workers.store(roster.slots.len(), Ordering::Relaxed);
         let threads = if broken!("retired_count_for_nothing") { roster.slots.len() } else { roster.alive };
         self.threads.store(threads, Ordering::Relaxed);
@@ -129,35 +170,51 @@ impl Shared {
     }
 
     /// Retires that worker, unless it was already.
-    fn retire_one(&self, station: &Arc<Station>) {
-        let mut roster = self.roster.lock();
-        if let Some(at) = roster.slots.iter().position(|slot| Arc::ptr_eq(&slot.station, station)) {
-            let slot = roster.slots.remove(at);
-            roster.retire(slot);
+    pub(super) fn retire_one(&self, station: &Arc<Station>) {
+        {
+            let mut roster = self.roster.lock();
+            if let Some(at) = roster.slots.iter().position(|slot| Arc::ptr_eq(&slot.station, station)) {
+                self.retire_at(&mut roster, at);
+            }
+            self.publish(&roster);
         }
-        self.publish(&roster);
+        self.replace();
     }
 
-    /// No worker is started from now on.
-    pub(super) fn seal(&self) {
-        self.roster.lock().ending = true;
+    /// The size is not changed from now on. If tasks are pending and there is no thread, one is started for them.
+    pub(super) fn seal(self: &Arc<Self>) {
+        let mut roster = self.roster.lock();
+        roster.ending = true;
+        self.keep_one(&mut roster);
+    }
+
+    /// In an elastic pool that ends, sees to it that the number of threads is not zero while tasks are pending.
+    fn keep_one(self: &Arc<Self>, roster: &mut Roster) {
+        let needed = roster.ending && !roster.over && roster.alive == 0 && self.staff.is_some();
+        if needed && !self.is_forked() && self.live.is_busy() && !broken!("last_leaver_not_replaced") {
+            // Without a thread, whoever ends the pool finds the tasks and reports them.
+            let _ = self.start_in(roster, None);
+        }
     }
 
     /// Tells every worker to leave. Harmless when repeated.
     pub(super) fn retire_all(&self) {
         let mut roster = self.roster.lock();
-        for slot in std::mem::take(&mut roster.slots) {
-            roster.retire(slot);
+        roster.over = true;
+        while let Some(last) = roster.slots.len().checked_sub(1) {
+            self.retire_at(&mut roster, last);
         }
         self.publish(&roster);
     }
 
     /// A worker's last step.
-    pub(super) fn leave_roster(&self, station: &Station) {
+    pub(super) fn leave_roster(self: &Arc<Self>, station: &Station) {
         let mut roster = self.roster.lock();
         roster.alive -= 1;
-        self.publish(&roster);
+        self.add(&station.tally());
         station.left.store(true, Ordering::Relaxed);
+        self.keep_one(&mut roster);
+        self.publish(&roster);
         let last = roster.alive == 0 && roster.ending;
         if !broken!("leaver_wakes_nobody") {
             self.left.notify_all();
@@ -167,6 +224,8 @@ impl Shared {
             // Tickets that nobody will pick hold their groups, and those this value.
             self.lanes.close();
         }
+        // There is room for one more thread now.
+        self.replace();
     }
 
     /// Lets go of the retired workers whose threads have ended, so that resizing to and fro keeps nothing behind.
@@ -193,6 +252,13 @@ impl Shared {
         }
     }
 
+    /// Closes the lanes if there is no thread, and there will be none.
+    pub(super) fn close_if_left(&self) {
+        if self.roster.lock().alive == 0 {
+            self.lanes.close();
+        }
+    }
+
     /// Waits until every worker has left, or the time is over. Returns whether they have.
     pub(super) fn wait_left(&self, deadline: Option<Instant>) -> bool {
         let mut roster = self.roster.lock();
@@ -207,9 +273,7 @@ impl Shared {
     /// Waits until every worker that runs no user code has left; they have been told to.
     pub(super) fn wait_idle_left(&self) {
         let mut roster = self.roster.lock();
-        let idle = |(station, _): &(Arc<Station>, _)| {
-            !station.left.load(Ordering::Relaxed) && *station.doing.lock() == Doing::Listening
-        };
+        let idle = |(station, _): &(Arc<Station>, _)| !station.left.load(Ordering::Relaxed) && station.is_listening();
         while roster.retired.iter().any(idle) {
             self.left.wait(&mut roster);
         }
@@ -227,6 +291,8 @@ impl Shared {
                     left.push(thread);
                 } else {
                     busy.push(station.report());
+                    // What it ran is in no total yet.
+                    roster.retired.push((station, thread));
                 }
             }
             // These were not told to leave yet: whoever settles the last task will.

@@ -1,5 +1,6 @@
 //! What a pool, its workers and its groups share.
 
+use super::elastic::Staff;
 use super::gate::Gate;
 use super::lanes::Lanes;
 use super::live::Live;
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     /// Threads that are no workers but run tasks on which workers may wait, because they wait for a scope, a handle or a
     /// half.
     inside: Mutex<Vec<thread::ThreadId>>,
+    /// What sizes the pool, if it is elastic.
+    pub(super) staff: Option<Staff>,
     /// Every group of this pool that may still exist.
     groups: Mutex<Vec<Weak<TaskGroup>>>,
 }
@@ -53,7 +56,8 @@ static NEXT_ID: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize:
 impl Shared {
     pub(super) fn new(config: Config) -> Arc<Shared> {
         let (lanes, bell) = Lanes::new();
-        let shared = Shared {
+        let elastic = config.elastic.map(|options| (options, config.clock.clone()));
+        Arc::new_cyclic(|me| Shared {
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             process: std::process::id(),
             config,
@@ -69,8 +73,8 @@ impl Shared {
             totals: Totals::default(),
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
-        };
-        Arc::new(shared)
+            staff: elastic.map(|(options, clock)| Staff::new(options, clock, me.clone())),
+        })
     }
 
     /// A new group that any worker may serve.
@@ -115,30 +119,8 @@ impl Shared {
             || self.inside.lock().contains(&thread::id())
     }
 
-    pub(super) fn counts(&self) -> Counts {
-        Counts {
-            ran: self.totals.ran.load(Ordering::Relaxed),
-            panicked: self.totals.panicked.load(Ordering::Relaxed),
-            cancelled: self.totals.cancelled.load(Ordering::Relaxed),
-            discarded: self.totals.discarded.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Host for Shared {
-    fn post(&self, ticket: Arc<TaskGroup>) {
-        self.lanes.post(ticket);
-    }
-
-    fn size(&self) -> usize {
-        self.threads.load(Ordering::Relaxed)
-    }
-
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    fn count(&self, tally: &Tally) {
+    /// Adds to the totals.
+    pub(super) fn add(&self, tally: &Tally) {
         let rows = [
             (&self.totals.ran, tally.ran),
             (&self.totals.panicked, tally.panicked),
@@ -150,6 +132,49 @@ impl Host for Shared {
                 total.fetch_add(more, Ordering::Relaxed);
             }
         }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let roster = self.roster.lock();
+        let mut counts = Counts {
+            ran: self.totals.ran.load(Ordering::Relaxed),
+            panicked: self.totals.panicked.load(Ordering::Relaxed),
+            cancelled: self.totals.cancelled.load(Ordering::Relaxed),
+            discarded: self.totals.discarded.load(Ordering::Relaxed),
+        };
+        for station in roster.stations() {
+            let tally = station.tally();
+            counts.ran += tally.ran;
+            counts.panicked += tally.panicked;
+            counts.cancelled += tally.cancelled;
+            counts.discarded += tally.discarded;
+        }
+        counts
+    }
+}
+
+impl Host for Shared {
+    fn post(&self, ticket: Arc<TaskGroup>) {
+        let posted = self.lanes.post(ticket);
+        if let Some(staff) = &self.staff {
+            staff.posted(posted.lacking, posted.unwatched);
+        }
+    }
+
+    fn size(&self) -> usize {
+        match &self.staff {
+            // So that what waits is posted, whatever the number of workers is now.
+            Some(staff) => staff.options.max,
+            None => self.threads.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn count(&self, tally: &Tally) {
+        self.add(tally);
     }
 
     fn enter(&self) {

@@ -37,6 +37,12 @@ pub struct Counts {
     pub discarded: usize,
 }
 
+impl Counts {
+    pub(super) fn total(&self) -> usize {
+        self.ran + self.panicked + self.cancelled + self.discarded
+    }
+}
+
 /// A worker that had not left when a shutdown ended.
 ///
 /// # Examples
@@ -190,6 +196,12 @@ impl Pool {
                 self.discard_all();
                 shared.retire_all();
                 shared.wait_idle_left();
+            }
+            if shared.staff.is_some() {
+                // If the operating system gave no thread for what was pending, it is reported; and tickets that nobody came for
+                // hold the pool.
+                self.discard_all();
+                shared.close_if_left();
             }
         }
         if !shared.is_forked() {

@@ -2,7 +2,8 @@
 //!
 //! It is started by the first `join`, or the first alarm, of the pool and has three states. *Waiting*: an alarm is set, or `join`
 //! has contexts that are busy or were a few milliseconds ago; it blocks until the first of these is due. *Resting*: nothing is;
-//! it blocks until it is rung, using no CPU. *Ended*, for good, by the pool's end.
+//! it blocks until it is rung, using no CPU. *Ended*, for good, by the pool's end. In a pool that holds no thread while it is unused it ends
+//! instead of resting, which it notes under the bell's lock; whoever needs it next starts another.
 //!
 //! **No context is left without ticks.** Ticking stops only after [`Forks::rest`] has seen, under the lock of the
 //! contexts, that none is busy, and has marked there that nobody ticks. Whoever makes one busy afterwards finds the
@@ -27,6 +28,9 @@ pub(crate) const TICK: Duration = Duration::from_micros(100);
 /// Ticks without a busy context before ticking stops: 10 ms.
 const LINGER: u32 = 100;
 
+/// Time between a refused thread and the next try.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// Enough for a promotion.
 const STACK: usize = 256 * 1024;
 
@@ -41,7 +45,12 @@ struct State {
     rung: bool,
     ticking: bool,
     ended: bool,
-    refused: bool,
+    /// The thread is not to rest.
+    fleeting: bool,
+    /// It has nothing to do and is about to end, or has.
+    gone: bool,
+    /// When the operating system refused the thread.
+    refused: Option<Instant>,
     /// A thread of a model rings.
     by_hand: bool,
     forks: Weak<Forks>,
@@ -62,7 +71,9 @@ pub(crate) struct Timer {
 
 impl Timer {
     pub(super) fn new(shared: &Arc<Shared>) -> Arc<Timer> {
-        Arc::new(Timer { shared: shared.clone(), bell: Arc::default() })
+        let timer = Timer { shared: shared.clone(), bell: Arc::default() };
+        timer.bell.state.lock().fleeting = shared.staff.as_ref().is_some_and(|staff| staff.options.min == 0);
+        Arc::new(timer)
     }
 
     /// Stops the thread and joins it. Dropping what an alarm kept may end the pool on this very thread, which then ends by
@@ -102,19 +113,25 @@ impl Timer {
         if state.ended || state.by_hand || MODEL || self.shared.is_forked() {
             return Ok(());
         }
-        state.refused = false;
         self.try_start(&mut state).map_err(|source| BuildError::Thread { wanted: 1, started: 0, source })
     }
 
-    /// Starts the thread unless it runs; false if the operating system refuses it.
+    /// Starts the thread unless it runs; false if the operating system refuses it, or has a moment ago.
     fn start(&self, state: &mut State) -> bool {
-        if !state.refused && !MODEL {
-            state.refused = self.try_start(state).is_err();
+        let waits = state.refused.is_some_and(|at| now().saturating_duration_since(at) < RETRY);
+        if !waits && !MODEL {
+            state.refused = self.try_start(state).is_err().then(now);
         }
-        state.thread.is_some()
+        state.thread.is_some() && !state.gone
     }
 
     fn try_start(&self, state: &mut State) -> io::Result<()> {
+        if std::mem::take(&mut state.gone) {
+            if let Some((_, thread)) = state.thread.take() {
+                // It takes no lock any more.
+                thread.join();
+            }
+        }
         if state.thread.is_none() {
             let bell = self.bell.clone();
             let name = format!("{}-timer", self.shared.config.name);
@@ -229,6 +246,10 @@ impl Bell {
                 continue;
             }
             let first = state.alarms.iter().map(|(at, _)| *at).min();
+            if state.fleeting && first.is_none() && tick.is_none() {
+                state.gone = true;
+                return Next::End;
+            }
             self.changed.wait_ticking(&mut state, *tick, first);
         }
     }

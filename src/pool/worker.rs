@@ -5,14 +5,16 @@
 //! each, whether to stop. A worker leaves only when its own channel says `Retire`; it serves what stands behind that
 //! message first, and no ticket is lost with it because a bell that it took it also answers.
 
-use super::BusyWorker;
 use super::shared::Shared;
+use super::station::{Doing, Station};
+use crate::error::TaskPanicked;
 use crate::group::TaskGroup;
+use crate::job::Verdict;
 use crate::panics::{self, Payload};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::channel::{self, Either, Receiver, Sender, recv_either};
-use crate::sync::{Arc, Mutex, broken, local, now};
-use std::cell::Cell;
+use crate::sync::atomic::Ordering;
+use crate::sync::channel::{self, Either, Receiver, RecvError, Sender, recv_either};
+use crate::sync::{Arc, Weak, broken, local, now};
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 /// How long a worker stays with a group while other tickets wait.
@@ -30,45 +32,21 @@ pub(super) enum Notice {
 /// How a start hook ended.
 pub(super) type Report = Result<(), (Arc<Station>, Payload)>;
 
-/// What others may know of a worker.
-pub(super) struct Station {
-    pub(super) index: usize,
-    pub(super) retiring: AtomicBool,
-    /// Set under the roster's lock when the worker has left its loop.
-    pub(super) left: AtomicBool,
-    pub(super) doing: Mutex<Doing>,
-}
-
-/// What a worker does, for the receipt of a shutdown that ran out of time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Doing {
-    Listening,
-    Hook,
-    Serving(Option<Arc<str>>),
-}
-
-impl Station {
-    pub(super) fn new(index: usize) -> Arc<Station> {
-        Arc::new(Station {
-            index,
-            retiring: AtomicBool::new(false),
-            left: AtomicBool::new(false),
-            doing: Mutex::new(Doing::Listening),
-        })
-    }
-
-    pub(super) fn report(&self) -> BusyWorker {
-        let group = match &*self.doing.lock() {
-            Doing::Serving(name) => name.clone(),
-            Doing::Listening | Doing::Hook => None,
-        };
-        BusyWorker { worker: self.index, group }
-    }
-}
-
 local! {
     /// The pool's id and the worker's index, on a worker's thread.
     static CURRENT: Cell<Option<(usize, usize)>> = Cell::new(None)
+}
+
+local! {
+    /// The pool and the worker itself. Emptied before the thread ends, so it needs no destructor then.
+    static PLACE: RefCell<Option<(Weak<Shared>, Arc<Station>)>> = RefCell::new(None)
+}
+
+/// The worker that the calling thread is, with its pool.
+pub(super) fn place() -> Option<(Arc<Shared>, Arc<Station>)> {
+    // While the thread's locals are destroyed there is none.
+    let place = PLACE.try_with(|kept| kept.borrow().clone()).ok().flatten();
+    place.and_then(|(pool, station)| Some((pool.upgrade()?, station)))
 }
 
 pub(super) fn current() -> Option<(usize, usize)> {
@@ -87,6 +65,8 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn run(mut self) {
         CURRENT.with(|current| current.set(Some((self.shared.id, self.station.index))));
+        let place = Some((Arc::downgrade(&self.shared), self.station.clone()));
+        PLACE.with(|kept| *kept.borrow_mut() = place);
         if self.start() {
             self.work();
         } else {
@@ -103,26 +83,41 @@ impl Worker {
             {
                 // Under the lock that `wait_idle_left` holds between its look and its wait.
                 let _roster = (!broken!("hook_noticed_without_lock")).then(|| self.shared.roster.lock());
-                self.set_doing(Doing::Hook);
+                self.station.set_doing(Doing::Hook);
                 self.shared.left.notify_all();
             }
             if let Err(payload) = panics::catch(|| hook(self.station.index)) {
                 panics::discard(payload);
             }
         }
+        PLACE.with(|kept| *kept.borrow_mut() = None);
         self.shared.leave_roster(&self.station);
     }
 
     /// Runs the start hook and reports; returns whether the worker may work.
     fn start(&mut self) -> bool {
-        let Some(started) = self.started.take() else { return true };
-        let result = match &self.shared.config.on_start {
-            Some(hook) => panics::catch(|| hook(self.station.index)),
-            None => Ok(()),
-        };
+        let Some(hook) = &self.shared.config.on_start else { return true };
+        let result = panics::catch(|| hook(self.station.index));
         let fit = result.is_ok();
-        // Nobody listens only if whoever started this worker gave up; it will be retired.
-        let _ = channel::send(&started, result.map_err(|payload| (self.station.clone(), payload)));
+        match (self.started.take(), result) {
+            // Nobody listens only if whoever started this worker gave up; it will be retired.
+            (Some(started), result) => {
+                let _ = channel::send(&started, result.map_err(|payload| (self.station.clone(), payload)));
+            }
+            (None, Ok(())) => {
+                if let Some(staff) = &self.shared.staff {
+                    staff.hook_passed();
+                }
+            }
+            (None, Err(payload)) => {
+                if let Some(staff) = &self.shared.staff {
+                    let panicked = TaskPanicked::new(payload);
+                    staff.hook_failed(self.station.index, panicked.message());
+                    panics::drop_each([panicked]);
+                }
+                self.shared.retire_one(&self.station);
+            }
+        }
         fit
     }
 
@@ -131,7 +126,7 @@ impl Worker {
             // Its own channel first: a retirement takes effect at once, whatever else is queued.
             let next = match channel::try_next(&self.own) {
                 Ok(notice) => Either::First(notice),
-                Err(_) => match recv_either(&self.own, &self.bell) {
+                Err(_) => match self.listen() {
                     Ok(next) => next,
                     Err(_) => return,
                 },
@@ -150,6 +145,15 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Blocks until there is something to do.
+    fn listen(&self) -> Result<Either<Notice, ()>, RecvError> {
+        let resting = self.shared.staff.as_ref().filter(|_| self.bell.is_empty());
+        resting.inspect(|staff| staff.rest());
+        let next = recv_either(&self.own, &self.bell);
+        resting.inspect(|staff| staff.stir());
+        next
     }
 
     fn wait_for_retirement(&self) {
@@ -173,10 +177,17 @@ impl Worker {
     }
 
     fn serve(&self, group: &Arc<TaskGroup>) {
-        self.set_doing(Doing::Serving(group.options().name.clone()));
+        self.station.set_doing(Doing::Serving(group.options().name.clone()));
         let mut slice_began = None;
-        group.serve(|| self.should_stop(&mut slice_began));
-        self.set_doing(Doing::Listening);
+        group.serve(|ended| {
+            self.note(ended);
+            self.should_stop(&mut slice_began)
+        });
+        self.station.set_doing(Doing::Listening);
+    }
+
+    fn note(&self, ended: Verdict) {
+        self.station.note(ended);
     }
 
     /// Whether to leave the group between two tasks. The clock is read only while another ticket waits.
@@ -192,9 +203,5 @@ impl Worker {
             let now = now();
             now - *slice_began.get_or_insert(now) >= SLICE
         }
-    }
-
-    fn set_doing(&self, doing: Doing) {
-        *self.station.doing.lock() = doing;
     }
 }

@@ -15,6 +15,7 @@ mod callbacks;
 mod demands_executor;
 mod demands_pipeline;
 mod demands_scope;
+mod elastic;
 mod ending;
 mod fan;
 mod fan_accounting;

@@ -1,0 +1,125 @@
+//! How many workers there should be: a pure function of what was seen.
+
+use super::Elastic;
+use super::climb::Climb;
+use std::time::{Duration, Instant};
+
+/// What a look at the pool sees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    pub(super) now: Instant,
+    /// How long the oldest ticket has waited; `None` if none waits.
+    pub(super) oldest: Option<Duration>,
+    /// Workers that were not told to leave, with those in `blocking`.
+    pub(super) workers: usize,
+    /// Whether a ticket waits and nobody will come for it.
+    pub(super) needed: bool,
+    /// Whether a worker was idle at any time since the last look.
+    pub(super) was_idle: bool,
+    /// The fewest that were idle at once since [`Policy::look`] last said to `forget`.
+    pub(super) always_idle: usize,
+    /// Tasks that have ended, ever.
+    pub(super) ended: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Stay,
+    /// Start so many, one after the other.
+    Start(usize),
+    /// Let so many leave, if they are idle.
+    Retire(usize),
+    /// Let so many leave, whatever they do.
+    Reduce(usize),
+}
+
+#[derive(Debug)]
+pub(super) struct Policy {
+    options: Elastic,
+    /// Tickets waited at the last look, and nobody had been idle.
+    pressed: bool,
+    /// Since when the fewest idle workers are counted.
+    calm: Option<Instant>,
+    /// Until when no thread is asked for, after so many refusals.
+    refused: Option<(Instant, u32)>,
+    climb: Option<Climb>,
+}
+
+/// Times between a refused thread and the next try.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// What to do, when to look again, and whether to count the fewest idle ones anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) order: Order,
+    pub(super) next: Option<Instant>,
+    pub(super) forget: bool,
+}
+
+impl Policy {
+    pub(super) fn new(options: Elastic) -> Policy {
+        let climb = options.climbs.then(|| Climb::new(options.min.max(1), options.max, 10 * options.target_wait));
+        Policy { options, pressed: false, calm: None, refused: None, climb }
+    }
+
+    pub(super) fn look(&mut self, sight: &Sight) -> Verdict {
+        let Elastic { min, max, keep_alive, target_wait, .. } = self.options;
+        let pressing = sight.oldest.is_some() && !sight.was_idle;
+        let late = sight.oldest.is_some_and(|oldest| oldest >= target_wait);
+        let starved = pressing && (late || self.pressed);
+        self.pressed = pressing;
+        let mut forget = false;
+        let mut order = Order::Stay;
+        let calm = *self.calm.get_or_insert_with(|| {
+            forget = true;
+            sight.now
+        });
+        if sight.needed || sight.workers < min {
+            order = Order::Start(1);
+        } else if let Some(climb) = &mut self.climb {
+            order = climb.look(sight, starved, max);
+        } else if starved {
+            order = Order::Start(1);
+        }
+        if let Order::Start(wanted) = order {
+            let room = max.saturating_sub(sight.workers);
+            order = if self.may_start(sight.now) && room > 0 { Order::Start(wanted.min(room)) } else { Order::Stay };
+        }
+        if sight.now.saturating_duration_since(calm) >= keep_alive {
+            let surplus = sight.always_idle.min(sight.workers.saturating_sub(min));
+            if order == Order::Stay && surplus > 0 {
+                order = Order::Retire(surplus);
+            }
+            (self.calm, forget) = (Some(sight.now), true);
+        }
+        let next = if sight.oldest.is_some() {
+            Some(sight.now + target_wait)
+        } else if sight.workers > min || order != Order::Stay {
+            self.calm.map(|calm| calm + keep_alive)
+        } else {
+            self.calm = None;
+            None
+        };
+        Verdict { order, next, forget }
+    }
+
+    /// Whether a thread may be asked for.
+    pub(super) fn may_start(&self, now: Instant) -> bool {
+        self.refused.is_none_or(|(until, _)| now >= until)
+    }
+
+    /// A thread was refused. Returns when to ask again.
+    pub(super) fn refused(&mut self, now: Instant) -> Instant {
+        let before = self.refused.map_or(0, |(_, times)| times);
+        let pause = FIRST_RETRY.saturating_mul(1 << before.min(16)).min(LAST_RETRY);
+        let until = now + pause;
+        self.refused = Some((until, before.saturating_add(1)));
+        until
+    }
+
+    /// A thread was started.
+    pub(super) fn started(&mut self) {
+        self.refused = None;
+    }
+}
