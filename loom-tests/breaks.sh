@@ -14,6 +14,10 @@ push_wakes_no_owner        waiting::a_parked_owner_is_needed
 leaving_wakes_no_owner     waiting::a_waiting_owner_against_the_last_task
 park_unregistered          waiting::a_waiting_owner_against_the_last_task
 owner_never_helps          waiting::nested_scopes_on_one_worker
+push_hires_nobody          elastic::a_push_against_the_last_worker_leaving
+leaves_in_spite_of_tickets elastic::a_push_against_the_last_worker_leaving
+last_leaver_not_replaced   elastic::shutdown_against_the_last_worker_leaving
+blocking_hires_nobody      elastic::a_task_that_blocks_is_replaced
 end_wakes_no_joiner        waiting::join_waits_for_a_task_that_runs
 join_never_runs            waiting::a_task_joins_what_it_submitted
 close_without_barrier      ending::close_against_submit

@@ -4,6 +4,7 @@
 //! `loom::alloc::Track`, so a captured value that is leaked fails its model too.
 
 mod breaker;
+mod elastic;
 mod ending;
 mod fan;
 mod fan_alarm;
