@@ -4,9 +4,10 @@ use super::Pool;
 use super::elastic::Elastic;
 use crate::error::BuildError;
 use crate::resilience::Clock;
-use crate::sync::{Arc, cpus};
+use crate::sync::Arc;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// The most workers that a pool may have.
 ///
@@ -22,10 +23,13 @@ pub const MAX_WORKERS: usize = 65_536;
 /// Stack sizes that a pool takes, in bytes.
 const STACK_SIZES: RangeInclusive<usize> = 16 * 1024..=(usize::MAX >> 24).saturating_add(1);
 
+/// The least time between two looks at the number of CPUs.
+const SHORTEST_FOLLOW: Duration = Duration::from_millis(1);
+
 /// How many workers a pool starts.
 ///
 /// CPUs are those that this process may use: its affinity mask and, on Linux, its cgroup's quota, rounded up, at least
-/// one. They are counted when the pool is built.
+/// one. They are counted when the pool is built; [`Pool::fit_cpus`] and [`Builder::follow_cpus`] count them again.
 ///
 /// # Examples
 ///
@@ -79,6 +83,8 @@ pub(super) struct Config {
     pub(super) name: String,
     pub(super) stack_size: Option<usize>,
     pub(super) sharded: bool,
+    pub(super) workers: Workers,
+    pub(super) follow_cpus: Option<Duration>,
     pub(super) elastic: Option<Elastic>,
     pub(super) clock: Clock,
     pub(super) on_start: Option<Hook>,
@@ -103,7 +109,6 @@ pub(super) struct Config {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
-    workers: Workers,
     config: Config,
 }
 
@@ -113,12 +118,14 @@ impl Builder {
             name: "fanpool".into(),
             stack_size: None,
             sharded: false,
+            workers: Workers::default(),
+            follow_cpus: None,
             elastic: None,
             clock: Clock::system(),
             on_start: None,
             on_stop: None,
         };
-        Builder { workers: Workers::default(), config }
+        Builder { config }
     }
 
     /// How many workers to start: a number, [`Workers`], or [`Elastic`] bounds.
@@ -135,7 +142,7 @@ impl Builder {
     /// # Ok::<(), fanpool::BuildError>(())
     /// ```
     pub fn workers(mut self, workers: impl Into<Workers>) -> Builder {
-        self.workers = workers.into();
+        self.config.workers = workers.into();
         self
     }
 
@@ -194,6 +201,30 @@ impl Builder {
     /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.config.stack_size = Some(bytes);
+        self
+    }
+
+    /// Has the pool do what [`fit_cpus`](Pool::fit_cpus) does now and then, so that it follows a quota that somebody changes. The pool's timer
+    /// thread looks.
+    ///
+    /// # Default
+    ///
+    /// It is not done.
+    ///
+    /// # Errors
+    ///
+    /// Less than a millisecond is refused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::Pool;
+    /// # use std::time::Duration;
+    /// let pool = Pool::builder().follow_cpus(Duration::from_secs(30)).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn follow_cpus(mut self, every: Duration) -> Builder {
+        self.config.follow_cpus = Some(every);
         self
     }
 
@@ -280,21 +311,27 @@ impl Builder {
             BuildError::check("stack_size", bytes, STACK_SIZES)?;
         }
         let mut config = self.config;
-        if let Workers::Elastic(elastic) = self.workers {
+        if let Workers::Elastic(elastic) = config.workers {
             elastic.check()?;
             if config.sharded {
                 return Err(BuildError::Conflict { option: "sharded", with: "number of workers, which is elastic" });
             }
             config.elastic = Some(elastic);
         }
-        Pool::start(config, self.workers.count(cpus()))
+        if let Some(every) = config.follow_cpus {
+            if every < SHORTEST_FOLLOW {
+                let (value, allowed) = (every.as_secs_f64(), "0.001 or more");
+                return Err(BuildError::NotInRange { option: "follow_cpus", value, allowed });
+            }
+        }
+        Pool::start(config)
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("workers", &self.workers)
+            .field("workers", &self.config.workers)
             .field("name", &self.config.name)
             .field("stack_size", &self.config.stack_size)
             .field("sharded", &self.config.sharded)

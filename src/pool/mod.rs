@@ -3,6 +3,7 @@
 mod blocking;
 mod builder;
 mod control;
+mod cpus;
 mod elastic;
 mod fallible;
 mod gate;
@@ -36,6 +37,7 @@ use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::{Arc, Mutex};
 use builder::Config;
+use cpus::Follower;
 use shared::Shared;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -86,6 +88,7 @@ pub struct Pool {
     /// The contexts of `join`, and the thread that ticks for them.
     forks: Arc<Forks>,
     timer: Arc<Timer>,
+    follower: Option<Arc<Follower>>,
     finished: bool,
 }
 
@@ -132,9 +135,10 @@ impl Pool {
         Builder::new()
     }
 
-    fn start(config: Config, workers: usize) -> Result<Pool, BuildError> {
+    fn start(config: Config) -> Result<Pool, BuildError> {
         let sharded = config.sharded;
         let shared = Shared::new(config);
+        let workers = shared.config.workers.count(shared.cpus.lock().count);
         let root = shared.group(Options { detached: true, ..Options::new(lanes::NORMAL) });
         let timer = Timer::new(&shared);
         if let Some(staff) = &shared.staff {
@@ -142,7 +146,7 @@ impl Pool {
         }
         let forks = Forks::new(shared.clone(), timer.clone());
         let (shards, spares) = (Vec::new(), Mutex::new(Vec::new()));
-        let mut pool = Pool { shared, root, shards, spares, forks, timer, finished: false };
+        let mut pool = Pool { shared, root, shards, spares, forks, timer, follower: None, finished: false };
         let started = match (workers, sharded) {
             (0, _) if pool.shared.staff.is_some() => Ok(()),
             _ => pool.shared.resize(workers),
@@ -152,6 +156,7 @@ impl Pool {
                 if sharded {
                     pool.shards = pool.shared.roster.lock().bound().map(|(_, group)| group.clone()).collect();
                 }
+                pool.follower = Follower::start(&pool.shared, &pool.timer);
                 Ok(pool)
             }
             // Dropping the pool joins what had started.

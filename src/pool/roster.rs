@@ -70,11 +70,16 @@ impl Roster {
 }
 
 impl Shared {
-    /// Brings the roster to `size` workers. On failure those that had started stay.
+    /// Brings the roster to `size` workers, and waits for the start hooks. On failure those that had started stay.
     pub(super) fn resize(self: &Arc<Self>, size: usize) -> Result<(), ResizeError> {
+        self.set_size(size, true)
+    }
+
+    /// The same, and waits for the start hooks if it may.
+    pub(super) fn set_size(self: &Arc<Self>, size: usize, may_wait: bool) -> Result<(), ResizeError> {
         BuildError::check("workers", size, 1..=MAX_WORKERS)?;
         let (reports, hooks_ended) = channel::unbounded();
-        let reports = self.config.on_start.is_some().then_some(reports);
+        let reports = (may_wait && self.config.on_start.is_some()).then_some(reports);
         let mut waiting_for = 0;
         let mut grown = Ok(());
         {

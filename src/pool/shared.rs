@@ -1,5 +1,6 @@
 //! What a pool, its workers and its groups share.
 
+use super::cpus::Cpus;
 use super::elastic::Staff;
 use super::gate::Gate;
 use super::lanes::Lanes;
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     /// Threads that are no workers but run tasks on which workers may wait, because they wait for a scope, a handle or a
     /// half.
     inside: Mutex<Vec<thread::ThreadId>>,
+    pub(super) cpus: Mutex<Cpus>,
     /// What sizes the pool, if it is elastic.
     pub(super) staff: Option<Staff>,
     /// Every group of this pool that may still exist.
@@ -73,6 +75,7 @@ impl Shared {
             totals: Totals::default(),
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
+            cpus: Mutex::new(Cpus::new()),
             staff: elastic.map(|(options, clock)| Staff::new(options, clock, me.clone())),
         })
     }

@@ -17,7 +17,7 @@
 
 mod outside;
 #[cfg(not(all(feature = "seeded", not(fanpool_loom))))]
-pub(crate) use outside::{Keys, cpus, is_eager, now, shared_keys};
+pub(crate) use outside::{Keys, available, cpus, is_eager, now, shared_keys};
 
 #[cfg(not(fanpool_loom))]
 mod real;
@@ -29,7 +29,7 @@ pub(crate) mod seeded;
 #[cfg(all(feature = "seeded", not(fanpool_loom)))]
 pub(crate) use seeded::{
     Condvar, Mutex, MutexGuard, atomic, channel, local,
-    outside::{Keys, cpus, is_eager, now, shared_keys},
+    outside::{Keys, available, cpus, is_eager, now, shared_keys},
     thread,
 };
 

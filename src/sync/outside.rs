@@ -28,3 +28,8 @@ pub(crate) fn cpus() -> usize {
 pub(crate) fn is_eager() -> bool {
     MODEL
 }
+
+/// The same, read anew each time, and rounded down where it is a share.
+pub(crate) fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -248,3 +248,47 @@ fn a_service_on_an_elastic_pool_serves_everything() {
         sender.join().unwrap();
     });
 }
+
+/// Allows the calling thread to run on the first `cpus` processors of those it may use now.
+#[cfg(target_os = "linux")]
+fn allow(cpus: usize) {
+    // SAFETY: the set is plain data that the two calls fill and read; 0 means the calling thread.
+    #[allow(unsafe_code, reason = "there is no safe way to set an affinity")]
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let size = std::mem::size_of::<libc::cpu_set_t>();
+        assert_eq!(libc::sched_getaffinity(libc::getpid(), size, &raw mut set), 0);
+        let mut left = cpus;
+        for cpu in 0..libc::CPU_SETSIZE as usize {
+            if libc::CPU_ISSET(cpu, &set) {
+                if left == 0 {
+                    libc::CPU_CLR(cpu, &mut set);
+                }
+                left = left.saturating_sub(1);
+            }
+        }
+        assert_eq!(libc::sched_setaffinity(0, size, &raw const set), 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a6_a_changed_number_of_cpus_is_followed() {
+    within(|| {
+        let before = std::thread::available_parallelism().unwrap().get();
+        let clock = ManualClock::new();
+        let pool = Pool::builder().follow_cpus(Duration::from_secs(30)).clock(&clock).build().unwrap();
+        let twice = Pool::builder().workers(Workers::IoBound).build().unwrap();
+        let fixed = Pool::builder().workers(3).build().unwrap();
+        assert_eq!((pool.workers(), twice.workers()), (before, 2 * before));
+        allow(1);
+        assert_eq!((twice.fit_cpus().unwrap(), fixed.fit_cpus().unwrap()), (2, 3));
+        assert_eq!(pool.workers(), before, "it was not asked");
+        clock.advance(Duration::from_secs(30));
+        assert_eq!(pool.workers(), 1);
+        allow(usize::MAX);
+        clock.advance(Duration::from_secs(30));
+        assert_eq!((pool.workers(), twice.fit_cpus().unwrap()), (before, 2 * before));
+        assert!(Pool::builder().follow_cpus(Duration::ZERO).build().is_err());
+    });
+}

@@ -58,6 +58,11 @@ pub(crate) fn cpus() -> usize {
     if member::current().is_some() { CPUS } else { real::cpus() }
 }
 
+/// The same, read anew each time.
+pub(crate) fn available() -> usize {
+    if member::current().is_some() { CPUS } else { real::available() }
+}
+
 /// Whether forks are promoted at once and not by the clock: with some seeds, since short halves would never run at the same time.
 pub(crate) fn is_eager() -> bool {
     member::current().map_or_else(real::is_eager, |member| member.scheduler.random() & 1 == 0)
