@@ -72,6 +72,7 @@ use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, broken, thread};
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 /// What a group asks of whoever serves it.
 pub(crate) trait Host: Send + Sync {
@@ -163,6 +164,9 @@ fn outcome(job: impl FnOnce() -> Verdict) -> (Verdict, Option<Payload>) {
 
 struct Inbox {
     arrived: VecDeque<Job<'static>>,
+    /// Jobs that ever arrived, and how many had when somebody last looked how long jobs wait, with the time.
+    arrivals: usize,
+    mark: Option<(usize, Instant)>,
     pending: usize,
     active: usize,
     helpers: usize,
@@ -194,6 +198,8 @@ impl TaskGroup {
     pub(crate) fn new(host: Arc<dyn Host>, options: Options) -> Arc<TaskGroup> {
         let inbox = Inbox {
             arrived: VecDeque::new(),
+            arrivals: 0,
+            mark: None,
             pending: 0,
             active: 0,
             helpers: 0,
@@ -256,6 +262,7 @@ impl TaskGroup {
 
     fn enqueue(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>, job: Job<'static>) {
         inbox.arrived.push_back(job);
+        inbox.arrivals = inbox.arrivals.wrapping_add(1);
         self.add_pending(&mut inbox, 1);
         let post = self.take_post(&mut inbox);
         if inbox.waiting > 0 && !broken!("push_wakes_no_owner") {
@@ -351,6 +358,26 @@ impl TaskGroup {
         let outbox = self.outbox.lock();
         let inbox = self.inbox.lock();
         ((outbox.len() + inbox.arrived.len()).saturating_sub(inbox.husks.len()), inbox.active)
+    }
+
+    /// For how long the oldest queued job has waited at least, as far as earlier calls can tell; zero at the first. A call notes how many jobs had
+    /// arrived; as long as one of them is queued, it has waited since.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        let outbox = self.outbox.lock();
+        let mut inbox = self.inbox.lock();
+        let queued = outbox.len() + inbox.arrived.len() - inbox.husks.len().min(outbox.len() + inbox.arrived.len());
+        if queued == 0 {
+            inbox.mark = None;
+            return Duration::ZERO;
+        }
+        match inbox.mark {
+            // Fewer are queued than have arrived since.
+            Some((then, at)) if queued > inbox.arrivals.wrapping_sub(then) => now.saturating_duration_since(at),
+            _ => {
+                inbox.mark = Some((inbox.arrivals, now));
+                Duration::ZERO
+            }
+        }
     }
 
     /// Whether a ticket is on its way.

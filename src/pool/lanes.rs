@@ -13,9 +13,8 @@ use super::station::Station;
 use crate::group::TaskGroup;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Arc, Mutex, broken, now};
+use crate::sync::{Arc, Mutex, broken};
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
 
 pub(crate) const HIGH: usize = 0;
 pub(crate) const NORMAL: usize = 1;
@@ -26,11 +25,8 @@ pub(crate) const LANES: usize = 3;
 
 const CYCLE: usize = 16;
 
-/// A ticket, and when it was posted.
-type Ticket = (Instant, Arc<TaskGroup>);
-
 struct State {
-    lanes: [VecDeque<Ticket>; LANES],
+    lanes: [VecDeque<Arc<TaskGroup>>; LANES],
     turn: usize,
     open: bool,
     /// Workers that will come for tickets.
@@ -76,7 +72,6 @@ impl Lanes {
     }
 
     pub(super) fn post(&self, ticket: Arc<TaskGroup>) -> Posted {
-        let now = now();
         let posted = {
             let mut state = self.state.lock();
             if !state.open {
@@ -84,7 +79,7 @@ impl Lanes {
                 drop(ticket);
                 return Posted::default();
             }
-            state.lanes[ticket.options().lane].push_back((now, ticket));
+            state.lanes[ticket.options().lane].push_back(ticket);
             let unwatched = !std::mem::replace(&mut state.watched, true);
             Posted { lacking: state.ready == 0, unwatched }
         };
@@ -97,7 +92,7 @@ impl Lanes {
     pub(super) fn withdraw(&self, group: &Arc<TaskGroup>) -> bool {
         let mut state = self.state.lock();
         let lane = &mut state.lanes[group.options().lane];
-        let found = lane.iter().rposition(|(_, ticket)| Arc::ptr_eq(ticket, group));
+        let found = lane.iter().rposition(|ticket| Arc::ptr_eq(ticket, group));
         let ticket = found.and_then(|at| lane.remove(at));
         drop(state);
         ticket.is_some()
@@ -108,23 +103,16 @@ impl Lanes {
         let mut state = self.state.lock();
         let lanes = order(state.turn);
         state.turn = (state.turn + 1) % CYCLE;
-        lanes.into_iter().find_map(|lane| state.lanes[lane].pop_front()).map(|(_, ticket)| ticket)
+        lanes.into_iter().find_map(|lane| state.lanes[lane].pop_front())
     }
 
-    /// How long the oldest ticket has waited.
-    pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
-        let state = self.state.lock();
-        let first = state.lanes.iter().filter_map(|lane| lane.front()).map(|(at, _)| *at).min();
-        first.map(|at| now.saturating_duration_since(at))
-    }
-
-    /// The same for the alarm, with whether a ticket waits and nobody is ready. If none waits, the next one sets the alarm.
-    pub(super) fn look(&self, now: Instant) -> (Option<Duration>, bool) {
-        let oldest = self.oldest(now);
+    /// The groups whose tickets wait, for the alarm, with whether nobody is ready for them. If none waits, the next one sets the alarm.
+    pub(super) fn look(&self) -> (Vec<Arc<TaskGroup>>, bool) {
         let mut state = self.state.lock();
-        let waits = state.has_tickets();
-        state.watched = waits;
-        (waits.then(|| oldest.unwrap_or_default()), waits && state.ready == 0)
+        let waiting: Vec<_> = state.lanes.iter().flatten().cloned().collect();
+        state.watched = !waiting.is_empty();
+        let needed = state.watched && state.ready == 0;
+        (waiting, needed)
     }
 
     /// Marks the lanes as watched; returns whether they were not.

@@ -158,9 +158,12 @@ impl Shared {
 
 impl Host for Shared {
     fn post(&self, ticket: Arc<TaskGroup>) {
-        let posted = self.lanes.post(ticket);
-        if let Some(staff) = &self.staff {
-            staff.posted(posted.lacking, posted.unwatched);
+        match &self.staff {
+            None => _ = self.lanes.post(ticket),
+            Some(staff) => {
+                let posted = self.lanes.post(ticket.clone());
+                staff.posted(&ticket, posted.lacking, posted.unwatched);
+            }
         }
     }
 

@@ -42,25 +42,25 @@ fn down(size: usize) -> usize {
 }
 
 impl Climb {
-    pub(super) fn new(low: usize, _high: usize, interval: Duration) -> Climb {
+    pub(super) fn new(low: usize, interval: Duration) -> Climb {
         Climb { interval, low, began: None, phase: Phase::Start }
     }
 
     pub(super) fn look(&mut self, sight: &Sight, starved: bool, max: usize) -> Order {
-        if !starved {
-            // Whatever ends now is what was asked for, and says nothing about the size.
-            self.began = None;
-            if sight.was_idle {
-                self.phase = Phase::Start;
-            }
-            return Order::Stay;
-        }
         let Some((began, before)) = self.began else {
-            self.began = Some((sight.now, sight.ended));
+            if starved {
+                self.began = Some((sight.now, sight.ended));
+            }
             return Order::Stay;
         };
         let time = sight.now.saturating_duration_since(began);
-        if time < self.interval {
+        if sight.was_idle || time > 3 * self.interval {
+            // What ended was what was asked for, and says nothing about the size.
+            self.began = None;
+            self.phase = Phase::Start;
+            return Order::Stay;
+        }
+        if time < self.interval || !starved {
             return Order::Stay;
         }
         self.began = Some((sight.now, sight.ended));

@@ -41,7 +41,7 @@ use std::time::Duration;
 
 /// Sizes and times of a pool that sizes itself: [`Workers::Elastic`].
 ///
-/// It **grows** by one worker when tickets have waited for [`target_wait`](Elastic::target_wait) and no worker was free in that time; the
+/// It **grows** by one worker when a task has waited for [`target_wait`](Elastic::target_wait) and no worker was free in that time; the
 /// next step comes a `target_wait` later at the earliest. It **shrinks** by as many workers as were idle during all of
 /// [`keep_alive`](Elastic::keep_alive). With a `min` of 0 an unused pool has no thread; the first task then starts one.
 ///
@@ -89,7 +89,7 @@ impl Elastic {
     /// ```
     #[must_use]
     pub const fn new(min: usize, max: usize) -> Elastic {
-        let (keep_alive, target_wait) = (Duration::from_secs(10), Duration::from_millis(10));
+        let (keep_alive, target_wait) = (Duration::from_secs(10), Duration::from_millis(5));
         Elastic { min, max, keep_alive, target_wait, climbs: false }
     }
 
@@ -116,11 +116,12 @@ impl Elastic {
         Elastic { keep_alive: time, ..self }
     }
 
-    /// For how long a ticket may wait while no worker is free before one more is started, and so the shortest time between two starts.
+    /// For how long a task may wait, in a group that waits for a worker while none is free, before one more worker is started; and so the shortest
+    /// time between two starts. It should be below the time that a task takes: tasks that wait shorter than this are taken for well served.
     ///
     /// # Default
     ///
-    /// 10 ms.
+    /// 5 ms.
     ///
     /// # Errors
     ///
@@ -143,7 +144,7 @@ impl Elastic {
     /// Searches the number of workers with the best throughput, for tasks that wait for something whose capacity is unknown: growing
     /// goes on only while it pays.
     ///
-    /// While tasks wait and nobody is free, the pool counts how many end within ten `target_wait`s, then tries half as many workers again;
+    /// While tasks wait and nobody is free, the pool counts how many end within ten `target_wait`s (100 ms at least), then tries half as many workers again;
     /// as long as that gives at least 10 % more, it goes on. If the first step up gave nothing it tries a third fewer, as long as that costs at
     /// most 5 %. Then it stays, until the throughput has changed by a fifth in two such intervals, and searches anew from there. This is
     /// hill climbing on the measured throughput, as the .NET thread pool does it (Hellerstein, Morrison and Eilebrecht,

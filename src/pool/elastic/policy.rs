@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight {
     pub(super) now: Instant,
-    /// How long the oldest ticket has waited; `None` if none waits.
-    pub(super) oldest: Option<Duration>,
+    /// How long a job has waited in a group whose ticket waits; `None` if none does.
+    pub(super) waited: Option<Duration>,
     /// Workers that were not told to leave, with those in `blocking`.
     pub(super) workers: usize,
     /// Whether a ticket waits and nobody will come for it.
     pub(super) needed: bool,
-    /// Whether a worker was idle at any time since the last look.
+    /// Whether a worker blocked for want of tickets at any time since the last look, or serves nobody now: where there are more threads
+    /// than CPUs, one that was woken may still wait for its CPU.
     pub(super) was_idle: bool,
     /// The fewest that were idle at once since [`Policy::look`] last said to `forget`.
     pub(super) always_idle: usize,
@@ -36,14 +37,15 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Policy {
     options: Elastic,
-    /// Tickets waited at the last look, and nobody had been idle.
-    pressed: bool,
     /// Since when the fewest idle workers are counted.
     calm: Option<Instant>,
     /// Until when no thread is asked for, after so many refusals.
     refused: Option<(Instant, u32)>,
     climb: Option<Climb>,
 }
+
+/// The least time in which throughput is measured.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Times between a refused thread and the next try.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -59,16 +61,15 @@ pub(super) struct Verdict {
 
 impl Policy {
     pub(super) fn new(options: Elastic) -> Policy {
-        let climb = options.climbs.then(|| Climb::new(options.min.max(1), options.max, 10 * options.target_wait));
-        Policy { options, pressed: false, calm: None, refused: None, climb }
+        let climb = options
+            .climbs
+            .then(|| Climb::new(options.min.max(1), INTERVAL.max(options.target_wait.saturating_mul(10))));
+        Policy { options, calm: None, refused: None, climb }
     }
 
     pub(super) fn look(&mut self, sight: &Sight) -> Verdict {
         let Elastic { min, max, keep_alive, target_wait, .. } = self.options;
-        let pressing = sight.oldest.is_some() && !sight.was_idle;
-        let late = sight.oldest.is_some_and(|oldest| oldest >= target_wait);
-        let starved = pressing && (late || self.pressed);
-        self.pressed = pressing;
+        let starved = !sight.was_idle && sight.waited.is_some_and(|waited| waited >= target_wait);
         let mut forget = false;
         let mut order = Order::Stay;
         let calm = *self.calm.get_or_insert_with(|| {
@@ -93,7 +94,7 @@ impl Policy {
             }
             (self.calm, forget) = (Some(sight.now), true);
         }
-        let next = if sight.oldest.is_some() {
+        let next = if sight.waited.is_some() {
             Some(sight.now + target_wait)
         } else if sight.workers > min || order != Order::Stay {
             self.calm.map(|calm| calm + keep_alive)

@@ -2,6 +2,7 @@
 
 use super::Elastic;
 use super::policy::{Order, Policy, Sight};
+use crate::group::TaskGroup;
 use crate::pool::shared::Shared;
 use crate::pool::station::Station;
 use crate::pool::timer::{Alarm, Timer};
@@ -86,11 +87,14 @@ impl Staff {
     }
 
     /// A ticket was posted.
-    pub(in crate::pool) fn posted(&self, lacking: bool, unwatched: bool) {
+    pub(in crate::pool) fn posted(&self, ticket: &TaskGroup, lacking: bool, unwatched: bool) {
         if lacking && !broken!("push_hires_nobody") {
             self.hire(If::Lacking);
         }
         if unwatched {
+            // What waits is timed from now on.
+            ticket.waited(self.clock.now());
+            self.idle.any.store(0, Ordering::Relaxed);
             self.watch();
         }
     }
@@ -201,13 +205,16 @@ impl Staff {
     fn look(&self, pool: &Arc<Shared>) -> Option<Instant> {
         let mut policy = self.policy.lock();
         let now = self.clock.now();
-        let (oldest, needed) = pool.lanes.look(now);
+        let (waiting, needed) = pool.lanes.look();
+        let waited = waiting.iter().map(|group| group.waited(now)).max();
+        drop(waiting);
+        let was_idle = self.idle.any.swap(0, Ordering::Relaxed) == 1 || self.idle.now.load(Ordering::Relaxed) > 0;
         let sight = Sight {
             now,
-            oldest,
+            waited,
             needed,
             workers: pool.workers.load(Ordering::Relaxed),
-            was_idle: self.idle.any.swap(0, Ordering::Relaxed) == 1 || self.idle.now.load(Ordering::Relaxed) > 0,
+            was_idle: was_idle || pool.roster.lock().idle().is_some(),
             always_idle: self.idle.fewest.load(Ordering::Relaxed),
             ended: if self.options.climbs { pool.counts().total() } else { 0 },
         };

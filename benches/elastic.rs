@@ -1,0 +1,194 @@
+//! Load steps on pools that size themselves. `cargo bench -p benches --bench elastic [-- SVG]`.
+//!
+//! Clients send a task, wait for it, and pause. The load changes in steps: idle, ten times as much, idle, blocking, computing, idle.
+//! Each step is also run on pools of fixed sizes; the best of them is what an elastic pool is held to, from ten steps of its controller after
+//! the change on. Two elastic pools: one that grows while tickets wait, and one that searches the throughput.
+
+#[path = "elastic/plot.rs"]
+mod plot;
+
+use benches::work;
+use fanpool::{Elastic, Pool, Workers};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const MAX: usize = 32;
+const TARGET: Duration = Duration::from_millis(2);
+const KEEP_ALIVE: Duration = Duration::from_millis(500);
+const BIN: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Task {
+    Sleep(Duration),
+    /// Nanoseconds.
+    Work(usize),
+}
+
+struct Phase {
+    name: &'static str,
+    clients: usize,
+    task: Task,
+    pause: Duration,
+    time: Duration,
+}
+
+const fn phase(name: &'static str, clients: usize, task: Task, pause: u64, time: u64) -> Phase {
+    Phase { name, clients, task, pause: Duration::from_millis(pause), time: Duration::from_millis(time) }
+}
+
+const SHORT: Task = Task::Sleep(Duration::from_millis(5));
+const LONG: Task = Task::Sleep(Duration::from_millis(50));
+
+const PHASES: [Phase; 6] = [
+    phase("idle", 1, SHORT, 45, 1000),
+    phase("10x", 8, SHORT, 0, 2000),
+    phase("idle", 1, SHORT, 45, 2000),
+    phase("blocking", 10, LONG, 0, 3000),
+    phase("computing", 8, Task::Work(1_000_000), 0, 3000),
+    phase("idle", 1, SHORT, 45, 3000),
+];
+
+/// A task that ended: when, and how long it had waited.
+struct Ended {
+    at: Duration,
+    wait: Duration,
+}
+
+/// What was seen in one run.
+struct Run {
+    ended: Vec<Ended>,
+    /// Workers at each bin.
+    workers: Vec<usize>,
+}
+
+fn client(pool: &Pool, phase: &Phase, until: Instant, began: Instant, ended: &Mutex<Vec<Ended>>) {
+    let (done, answer) = mpsc::channel();
+    while Instant::now() < until {
+        let (sent, done, task) = (Instant::now(), done.clone(), phase.task);
+        let run = move || {
+            let wait = sent.elapsed();
+            match task {
+                Task::Sleep(time) => std::thread::sleep(time),
+                Task::Work(nanos) => work(nanos),
+            }
+            let _ = done.send(wait);
+        };
+        if pool.spawn(run).is_err() {
+            return;
+        }
+        let Ok(wait) = answer.recv() else { return };
+        if let Ok(mut ended) = ended.lock() {
+            ended.push(Ended { at: began.elapsed(), wait });
+        }
+        std::thread::sleep(phase.pause);
+    }
+}
+
+/// Runs phases one after the other, and looks at the number of workers meanwhile.
+fn run(pool: &Pool, phases: &[Phase]) -> Run {
+    let (ended, began) = (Mutex::new(Vec::new()), Instant::now());
+    let over = AtomicUsize::new(0);
+    let mut workers = Vec::new();
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            for phase in phases {
+                let until = Instant::now() + phase.time;
+                std::thread::scope(|s| {
+                    (0..phase.clients).for_each(|_| _ = s.spawn(|| client(pool, phase, until, began, &ended)));
+                });
+            }
+            over.store(1, Ordering::Release);
+        });
+        while over.load(Ordering::Acquire) == 0 {
+            workers.push(pool.workers());
+            std::thread::sleep(BIN);
+        }
+    });
+    Run { ended: ended.into_inner().unwrap_or_default(), workers }
+}
+
+/// Tasks per second that ended between two times.
+fn rate(run: &Run, from: Duration, to: Duration) -> f64 {
+    let ended = run.ended.iter().filter(|ended| ended.at >= from && ended.at < to).count();
+    ended as f64 / (to - from).as_secs_f64()
+}
+
+fn p99(run: &Run, from: Duration, to: Duration) -> Duration {
+    let within = run.ended.iter().filter(|ended| ended.at >= from && ended.at < to);
+    let mut waits: Vec<Duration> = within.map(|ended| ended.wait).collect();
+    waits.sort_unstable();
+    waits.get(waits.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+}
+
+/// The throughput of the best fixed size for a phase, and the smallest size within 5 % of it.
+fn best_fixed(phase: &Phase) -> Result<(f64, usize), fanpool::BuildError> {
+    let short = Phase { time: Duration::from_millis(600), ..*phase };
+    let mut rates = Vec::new();
+    for size in [1, 2, 3, 4, 6, 8, 10, 12, 16] {
+        let pool = Pool::builder().workers(Workers::Fixed(size)).build()?;
+        let run = run(&pool, std::slice::from_ref(&short));
+        rates.push((size, rate(&run, Duration::from_millis(100), short.time)));
+    }
+    let best = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
+    let size = rates.iter().find(|(_, rate)| *rate >= 0.95 * best).map_or(0, |(size, _)| *size);
+    Ok((best, size))
+}
+
+fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) -> Result<Run, fanpool::BuildError> {
+    let pool = Pool::builder().workers(options).build()?;
+    let run = run(&pool, &PHASES);
+    println!("{name}: from ten steps of {step:?} after each change on");
+    println!("  phase       tasks/s   of the best   workers (fewest, most)   best fixed   p99 wait");
+    let mut from = Duration::ZERO;
+    for (phase, (best, size)) in PHASES.iter().zip(best) {
+        let (settled, to) = (from + (10 * step).min(phase.time / 2), from + phase.time);
+        let rate = rate(&run, settled, to);
+        let bins = |time: Duration| (time.as_millis() / BIN.as_millis()) as usize;
+        let seen = &run.workers[bins(settled).min(run.workers.len())..bins(to).min(run.workers.len())];
+        let (fewest, most) = (seen.iter().min().copied().unwrap_or(0), seen.iter().max().copied().unwrap_or(0));
+        println!(
+            "  {:<11} {rate:7.1} {:13.2} {:>18} {most:>3} {size:>12} {:>10.1?}",
+            phase.name,
+            rate / best,
+            fewest,
+            p99(&run, settled, to)
+        );
+        from = to;
+    }
+    println!("  at the end: {} workers", run.workers.last().copied().unwrap_or(0));
+    Ok(run)
+}
+
+fn all() -> Result<(), Box<dyn std::error::Error>> {
+    let mut best: Vec<(f64, usize)> = Vec::new();
+    for phase in &PHASES {
+        let same = PHASES[..best.len()].iter().position(|other| other.name == phase.name);
+        best.push(match same {
+            Some(at) => best[at],
+            None => best_fixed(phase)?,
+        });
+    }
+    let options = Elastic::new(1, MAX).target_wait(TARGET).keep_alive(KEEP_ALIVE);
+    let grown = elastic("growing while tickets wait", options, TARGET, &best)?;
+    let searched = elastic("searching the throughput", options.search_throughput(), Duration::from_millis(100), &best)?;
+    if let Some(path) = std::env::args().nth(1).filter(|arg| arg.ends_with(".svg")) {
+        std::fs::write(
+            path,
+            plot::svg(&[("growing while tickets wait", &grown), ("searching the throughput", &searched)]),
+        )?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match all() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
