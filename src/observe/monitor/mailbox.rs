@@ -69,9 +69,10 @@ impl Channel {
     fn send(&self, alert: Alert) {
         let mut state = self.state.lock();
         let (sender, counts) = &mut *state;
-        match sender.as_ref().map(|sender| channel::try_send(sender, alert)) {
-            Some(Ok(())) => counts.delivered += 1,
-            Some(Err(_)) | None => counts.undelivered += 1,
+        if sender.as_ref().is_some_and(|sender| channel::try_send(sender, alert).is_ok()) {
+            counts.delivered += 1;
+        } else {
+            counts.undelivered += 1;
         }
     }
 }
