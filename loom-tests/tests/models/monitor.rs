@@ -1,5 +1,5 @@
-//! Monitors: deliveries that end while alerts come, ends, and looks by several threads. On a clock that stands still, so there is no
-//! thread for the rules; models look by hand.
+//! Monitors: deliveries that end while alerts come, ends, and looks by several threads. On a clock that stands still,
+//! so there is no thread for the rules; models look by hand.
 
 use super::{Shared, model};
 use fanpool::testing::ManualClock;
@@ -60,7 +60,8 @@ fn two_that_tell_at_once() {
 
 #[test]
 fn a_drop_of_the_monitor_against_a_delivery() {
-    // What was told is delivered, and the closure is dropped by whoever is the last to need it: it and its alerts would leak else.
+    // What was told is delivered, and the closure is dropped by whoever is the last to need it: it and its alerts would
+    // leak else.
     model(3, || {
         let (clock, (tell, told)) = (ManualClock::new(), loom::sync::mpsc::channel());
         let kept = Track::new(());
@@ -92,8 +93,9 @@ fn a_drop_of_the_monitor_against_a_look() {
         let monitor = builder(&clock).rule(rule.above(0.5)).start().unwrap();
         let other = clock.clone();
         let thread = loom::thread::spawn(move || other.advance(Duration::from_secs(1)));
-        // loom does not see that the monitor can be reached as long as it is there; the clock's lock makes it try both orders.
-        clock.now();
+        // loom does not see that the monitor can be reached as long as it is there; the clock's lock makes it try both
+        // orders.
+        let _ = clock.now();
         drop(monitor);
         read.add();
         thread.join().unwrap();

@@ -38,7 +38,8 @@ pub struct Alert {
     pub threshold: f64,
     /// Where the rule is resolved again; the threshold unless [`clears_at`](super::Rule::clears_at) was given.
     pub clears_at: f64,
-    /// When the trouble began: at the first reading beyond the threshold, or the first panic. The same in both alerts of a pair.
+    /// When the trouble began: at the first reading beyond the threshold, or the first panic. The same in both alerts
+    /// of a pair.
     pub since: Instant,
     /// When this was decided.
     pub at: Instant,
@@ -88,8 +89,12 @@ impl fmt::Display for Alert {
         let lasted = self.at.saturating_duration_since(self.since);
         let (is, was) = if self.above { ("above", "at or below") } else { ("below", "at or above") };
         match (self.state, self.value) {
-            (AlertState::Firing, Some(value)) => write!(f, " is {value}{unit}, {is} {}{unit}", self.threshold)?,
-            (AlertState::Resolved, Some(value)) => write!(f, " is {value}{unit}, {was} {}{unit}", self.clears_at)?,
+            (AlertState::Firing, Some(value)) => {
+                write!(f, " is {}{unit}, {is} {}{unit}", Short(value), Short(self.threshold))?;
+            }
+            (AlertState::Resolved, Some(value)) => {
+                write!(f, " is {}{unit}, {was} {}{unit}", Short(value), Short(self.clears_at))?;
+            }
             (AlertState::Broken, _) => {
                 f.write_str(" cannot be read, its closure panicked: ")?;
                 return write_escaped(f, self.error.as_deref().unwrap_or_default());
@@ -101,6 +106,16 @@ impl fmt::Display for Alert {
             AlertState::Firing => write!(f, " for {lasted:.1?}"),
             _ => write!(f, " after {lasted:.1?}"),
         }
+    }
+}
+
+/// With an exponent where there would be many digits, and without a decimal point where nothing follows.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:?}", self.0);
+        f.write_str(text.strip_suffix(".0").unwrap_or(&text))
     }
 }
 
@@ -147,5 +162,7 @@ mod tests {
         // A clock that went back.
         (alert.state, alert.at, alert.since) = (AlertState::Firing, since, since + Duration::from_secs(1));
         is(&alert, "firing: @ is 1.5, below 1");
+        (alert.value, alert.threshold) = (Some(-2e300), f64::MAX);
+        is(&alert, "firing: @ is -2e300, below 1.7976931348623157e308");
     }
 }

@@ -35,8 +35,8 @@ impl MonitorBuilder {
         }
     }
 
-    /// The time between two looks at all rules. The first look comes after one such time. What a look takes is not added; looks that were
-    /// missed are not made up for.
+    /// The time between two looks at all rules. The first look comes after one such time. What a look takes is not
+    /// added; looks that were missed are not made up for.
     ///
     /// # Default
     ///
@@ -76,8 +76,9 @@ impl MonitorBuilder {
         self
     }
 
-    /// Where the time is read. With a [`ManualClock`](crate::testing::ManualClock) there is no thread for the rules: a look that is due is
-    /// made by the thread that advances the clock, before `advance` returns. One jump over several intervals makes one look.
+    /// Where the time is read. With a [`ManualClock`](crate::testing::ManualClock) there is no thread for the rules: a
+    /// look that is due is made by the thread that advances the clock, before `advance` returns. One jump over several
+    /// intervals makes one look.
     ///
     /// # Default
     ///
@@ -107,10 +108,11 @@ impl MonitorBuilder {
     ///
     /// # Errors
     ///
-    /// * [`BuildError::NotInRange`] if the interval is zero, and [`BuildError::OutOfRange`] if there is no rule, or a mailbox for no alert.
+    /// * [`BuildError::NotInRange`] if the interval is zero, and [`BuildError::OutOfRange`] if there is no rule, or a
+    ///   mailbox for no alert.
     /// * [`BuildError::Duplicate`] if two rules have one name.
-    /// * [`BuildError::Rule`] if a rule has no name, no threshold or two, a threshold or a `clears_at` that is not finite, or a `clears_at`
-    ///   beyond the threshold.
+    /// * [`BuildError::Rule`] if a rule has no name, no threshold or two, a threshold or a `clears_at` that is not
+    ///   finite, or a `clears_at` beyond the threshold.
     /// * [`BuildError::Thread`] if the operating system gives no thread.
     ///
     /// # Examples

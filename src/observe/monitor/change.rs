@@ -15,7 +15,8 @@ impl Change {
         Change { counter, before: None }
     }
 
-    /// Takes a reading. There is no rate at the first one, over no time, of what is not finite, and of a counter that went back.
+    /// Takes a reading. There is no rate at the first one, over no time, of what is not finite, and of a counter that
+    /// went back.
     pub(super) fn rate(&mut self, now: Instant, value: f64) -> Option<f64> {
         if !value.is_finite() {
             return None;

@@ -131,8 +131,8 @@ impl Core {
         panics::drop_each(unused.into_iter().flatten());
     }
 
-    /// Ends it: afterwards nobody looks any more, except for the caller, if it is called by a rule's closure. Returns the rules, for the
-    /// caller to drop when there is no thread any more.
+    /// Ends it: afterwards nobody looks any more, except for the caller, if it is called by a rule's closure. Returns
+    /// the rules, for the caller to drop when there is no thread any more.
     pub(super) fn stop(&self) -> Vec<Watched> {
         let mut state = self.state.lock();
         state.stopped = true;

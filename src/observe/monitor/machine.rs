@@ -35,11 +35,11 @@ pub(super) enum Event {
     Resolved(Instant),
 }
 
-/// A rule *fires* when every reading for `fire_after` was beyond the threshold, and is *resolved* when every reading for
-/// `clear_after` was clear. What is neither beyond nor clear ends both waits: it lies between the two limits.
+/// A rule *fires* when every reading for `fire_after` was beyond the threshold, and is *resolved* when every reading
+/// for `clear_after` was clear. What is neither beyond nor clear ends both waits: it lies between the two limits.
 ///
-/// Between two readings the value is taken to have been what the earlier one said. A reading that is not a number is none, and changes
-/// nothing. A time before the one seen last counts as no time gone by.
+/// Between two readings the value is taken to have been what the earlier one said. A reading that is not a number is
+/// none, and changes nothing. A time before the one seen last counts as no time gone by.
 #[derive(Debug)]
 pub(super) struct Machine {
     limits: Limits,

@@ -124,8 +124,8 @@ impl Mailbox {
         self.attend(state);
     }
 
-    /// Starts a delivery thread if something waits and there is none. One that the operating system refuses is tried again when this is
-    /// called again, at the next look for one.
+    /// Starts a delivery thread if something waits and there is none. One that the operating system refuses is tried
+    /// again when this is called again, at the next look for one.
     pub(super) fn look_after(self: &Arc<Self>) {
         self.attend(self.state.lock());
     }
@@ -183,8 +183,8 @@ impl Mailbox {
         panics::drop_each(unused);
     }
 
-    /// There will be no more alerts. Those that wait are still delivered, by the delivery thread, which then drops the closure. If there
-    /// is none, and none can be started, the closure is dropped here.
+    /// There will be no more alerts. Those that wait are still delivered, by the delivery thread, which then drops the
+    /// closure. If there is none, and none can be started, the closure is dropped here.
     fn close(self: &Arc<Self>) {
         self.look_after();
         let mut state = self.state.lock();

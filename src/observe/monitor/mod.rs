@@ -1,31 +1,35 @@
 //! Alerts: rules about numbers, and who is told when one is broken.
 //!
-//! **One look at a time.** The rules are a vector, which whoever looks at them takes out of the state, under its lock, and puts
-//! back after the last one. Who finds them out waits until they are back, for a notice, which is given under the same lock; unless it
-//! is called by the closure of a rule, that is, the calling thread is the one that has them, and then it does nothing. So closures
-//! run one after the other, with no lock held, and alerts are handed out in the order in which they were decided. What may be asked
-//! meanwhile ([`Monitor::rules`], [`Monitor::alerts`], [`Monitor::counts`]) is kept beside the rules and written after each.
+//! **One look at a time.** The rules are a vector, which whoever looks at them takes out of the state, under its lock,
+//! and puts back after the last one. Who finds them out waits until they are back, for a notice, which is given under
+//! the same lock; unless it is called by the closure of a rule, that is, the calling thread is the one that has them,
+//! and then it does nothing. So closures run one after the other, with no lock held, and alerts are handed out in the
+//! order in which they were decided. What may be asked meanwhile ([`Monitor::rules`], [`Monitor::alerts`],
+//! [`Monitor::counts`]) is kept beside the rules and written after each.
 //!
-//! **Who looks.** With the system's clock, one thread for all rules, which sleeps until the next look is due or the monitor is stopped; it sees
-//! both under the lock, so no notice is lost. With a clock that is set by hand, whoever advances it: the monitor is a `Sleeper`. And
-//! whoever calls `check_now`. The time of the next look is moved on before the look, under the lock, so that of several who find it
-//! due one looks.
+//! **Who looks.** With the system's clock, one thread for all rules, which sleeps until the next look is due or the
+//! monitor is stopped; it sees both under the lock, so no notice is lost. With a clock that is set by hand, whoever
+//! advances it: the monitor is a `Sleeper`. And whoever calls `check_now`. The time of the next look is moved on before
+//! the look, under the lock, so that of several who find it due one looks.
 //!
-//! **Nobody waits for a notifier.** A closure has a mailbox: a queue with a bound, whose oldest alert makes room for one too many, and is counted. Whoever
-//! puts an alert there when no delivery thread is noted notes one and starts it. That thread takes the closure out of the mailbox, and the alerts one by
-//! one; it calls the closure with no lock held. It leaves in the critical section in which it found the queue empty, where it puts
-//! the closure back and takes the note away. So an alert is put there before, and the thread delivers it; or after, and another one is started. There is at most
-//! one per closure, none if there is nothing to deliver, and a closure that blocks keeps its own alerts waiting and nothing else. If
-//! the operating system refuses a thread, the alerts wait for the next look. A channel gets `try_send` from the one who looks.
+//! **Nobody waits for a notifier.** A closure has a mailbox: a queue with a bound, whose oldest alert makes room for
+//! one too many, and is counted. Whoever puts an alert there when no delivery thread is noted notes one and starts it.
+//! That thread takes the closure out of the mailbox, and the alerts one by one; it calls the closure with no lock held.
+//! It leaves in the critical section in which it found the queue empty, where it puts the closure back and takes the
+//! note away. So an alert is put there before, and the thread delivers it; or after, and another one is started. There
+//! is at most one per closure, none if there is nothing to deliver, and a closure that blocks keeps its own alerts
+//! waiting and nothing else. If the operating system refuses a thread, the alerts wait for the next look. A channel
+//! gets `try_send` from the one who looks.
 //!
-//! **The end.** Dropping a monitor marks it as stopped, waits until the rules are back, takes them for good, and joins the thread. So when
-//! that returns no closure of a rule runs, and the thread that drops the monitor is the one that drops the closures, and what they own: if that is
-//! the last handle of a pool, and this is one of its workers, the pool sees it; the monitor's own thread would wait for that worker, and the
-//! worker for it. If a rule's closure drops the monitor, the thread that runs it has the rules out. It neither waits nor joins; it
-//! drops the rules when the closure has returned, and ends.
+//! **The end.** Dropping a monitor marks it as stopped, waits until the rules are back, takes them for good, and joins
+//! the thread. So when that returns no closure of a rule runs, and the thread that drops the monitor is the one that
+//! drops the closures, and what they own: if that is the last handle of a pool, and this is one of its workers, the
+//! pool sees it; the monitor's own thread would wait for that worker, and the worker for it. If a rule's closure drops
+//! the monitor, the thread that runs it has the rules out. It neither waits nor joins; it drops the rules when the
+//! closure has returned, and ends.
 //!
-//! Delivery threads are not waited for: a closure may block for ever. What is in a mailbox is still delivered. The thread then
-//! drops the closure and ends; it holds the mailbox, and nothing of the monitor.
+//! Delivery threads are not waited for: a closure may block for ever. What is in a mailbox is still delivered. The
+//! thread then drops the closure and ends; it holds the mailbox, and nothing of the monitor.
 
 mod alert;
 mod builder;
@@ -55,14 +59,14 @@ use std::time::Duration;
 ///
 /// A rule is about a number that a closure returns, so it may be about anything: metrics, health, the size of a file.
 ///
-/// One thread looks at all rules; there is none without a monitor, and none with a [`ManualClock`](crate::testing::ManualClock).
-/// What a closure of a rule or of a notifier does is contained: if it panics, that is counted and the others go on, and a notifier that
-/// blocks holds up nobody but itself.
+/// One thread looks at all rules; there is none without a monitor, and none with a
+/// [`ManualClock`](crate::testing::ManualClock). What a closure of a rule or of a notifier does is contained: if it
+/// panics, that is counted and the others go on, and a notifier that blocks holds up nobody but itself.
 ///
-/// **Dropping it** stops the looks and waits for one that is being made, and so for the closure of the rule that is being called. It does not wait for
-/// notifiers; what was told is still delivered, by threads that end by themselves, as long as the process lives. To wait for that, call
-/// [`flush`](Monitor::flush) before. Any closure of the monitor may drop it. A closure that owns the monitor, by an `Arc`, keeps it alive for
-/// ever.
+/// **Dropping it** stops the looks and waits for one that is being made, and so for the closure of the rule that is
+/// being called. It does not wait for notifiers; what was told is still delivered, by threads that end by themselves,
+/// as long as the process lives. To wait for that, call [`flush`](Monitor::flush) before. Any closure of the monitor
+/// may drop it. A closure that owns the monitor, by an `Arc`, keeps it alive for ever.
 ///
 /// # Examples
 ///
@@ -122,8 +126,8 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Looks at all rules now, on the calling thread, and returns when it has; the regular looks come as ever. Whoever looks at the
-    /// same time is waited for. Called by the closure of a rule, it does nothing.
+    /// Looks at all rules now, on the calling thread, and returns when it has; the regular looks come as ever. Whoever
+    /// looks at the same time is waited for. Called by the closure of a rule, it does nothing.
     ///
     /// # Examples
     ///
@@ -190,8 +194,8 @@ impl Monitor {
         self.core.counts()
     }
 
-    /// Waits until every alert that was told is delivered, by the system's clock, but no longer than `timeout`; returns whether they are.
-    /// Called by a notifier of this monitor, it returns false at once.
+    /// Waits until every alert that was told is delivered, by the system's clock, but no longer than `timeout`; returns
+    /// whether they are. Called by a notifier of this monitor, it returns false at once.
     ///
     /// # Examples
     ///

@@ -12,8 +12,8 @@ const ROOM: usize = 1024;
 
 /// Somebody to whom a [`Monitor`](super::Monitor) tells alerts: a closure, a channel or a log.
 ///
-/// Each gets all alerts in their order, by itself. What it does, and how long it takes, holds up neither the rules nor another
-/// notifier.
+/// Each gets all alerts in their order, by itself. What it does, and how long it takes, holds up neither the rules nor
+/// another notifier.
 ///
 /// # Examples
 ///
@@ -41,9 +41,9 @@ enum To {
 }
 
 impl Notifier {
-    /// Calls `tell` for each alert, on a thread that is started when there is an alert and ends when there is none left. One at a time; while
-    /// it takes its time, further ones wait in a [`mailbox`](Notifier::mailbox). An alert over which it panics is counted and not told
-    /// again.
+    /// Calls `tell` for each alert, on a thread that is started when there is an alert and ends when there is none
+    /// left. One at a time; while it takes its time, further ones wait in a [`mailbox`](Notifier::mailbox). An alert
+    /// over which it panics is counted and not told again.
     ///
     /// It may use the monitor, and drop it.
     ///
@@ -59,8 +59,9 @@ impl Notifier {
         })
     }
 
-    /// Sends each alert into a crossbeam channel, without waiting: one that is full, or has no receiver, does not get it, and that is
-    /// counted. There is no mailbox and no thread. The channel is disconnected when the monitor is dropped.
+    /// Sends each alert into a crossbeam channel, without waiting: one that is full, or has no receiver, does not get
+    /// it, and that is counted. There is no mailbox and no thread. The channel is disconnected when the monitor is
+    /// dropped.
     ///
     /// # Examples
     ///
@@ -72,8 +73,8 @@ impl Notifier {
         Notifier { to: To::Channel(sender), room: ROOM }
     }
 
-    /// Writes each alert as one line, in one piece, and flushes. As with [`new`](Notifier::new), on a thread of its own. A line that
-    /// cannot be written is counted as undelivered.
+    /// Writes each alert as one line, in one piece, and flushes. As with [`new`](Notifier::new), on a thread of its
+    /// own. A line that cannot be written is counted as undelivered.
     ///
     /// # Examples
     ///

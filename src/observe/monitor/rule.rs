@@ -13,10 +13,11 @@ type Sample = Box<dyn FnMut() -> Option<f64> + Send>;
 
 /// Something that a [`Monitor`](super::Monitor) looks at, and from which value on it is trouble.
 ///
-/// A rule needs one threshold, [`above`](Rule::above) or [`below`](Rule::below). It *fires* once the value is beyond it, and for
-/// [`for_at_least`](Rule::for_at_least); it is *resolved* once the value is back at [`clears_at`](Rule::clears_at), and for
-/// [`clear_for_at_least`](Rule::clear_for_at_least). In between it says nothing, so that each trouble makes two alerts. How the
-/// value was between two looks is not known; it counts as unchanged.
+/// A rule needs one threshold, [`above`](Rule::above) or [`below`](Rule::below). It *fires* once the value is beyond
+/// it, and for [`for_at_least`](Rule::for_at_least); it is *resolved* once the value is back at
+/// [`clears_at`](Rule::clears_at), and for [`clear_for_at_least`](Rule::clear_for_at_least). In between it says
+/// nothing, so that each trouble makes two alerts. How the value was between two looks is not known; it counts as
+/// unchanged.
 ///
 /// # Examples
 ///
@@ -46,12 +47,13 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule about what `sample` returns: an `f64`, or an `Option<f64>`. `None` and NaN are *no reading* and change nothing; infinities
-    /// are readings, but have no [`rate`](Rule::rate).
+    /// A rule about what `sample` returns: an `f64`, or an `Option<f64>`. `None` and NaN are *no reading* and change
+    /// nothing; infinities are readings, but have no [`rate`](Rule::rate).
     ///
-    /// The monitor's thread calls `sample` at every look, one rule after the other, and holds none of its locks. So it must be quick: one
-    /// that blocks holds up all rules, and [`RuleStatus::sampling`](super::RuleStatus::sampling) shows which it is. If it panics, that is
-    /// no reading; the others go on, [`RuleStatus::error`](super::RuleStatus::error) shows it, and an alert says that the rule is
+    /// The monitor's thread calls `sample` at every look, one rule after the other, and holds none of its locks. So it
+    /// must be quick: one that blocks holds up all rules, and [`RuleStatus::sampling`](super::RuleStatus::sampling)
+    /// shows which it is. If it panics, that is no reading; the others go on,
+    /// [`RuleStatus::error`](super::RuleStatus::error) shows it, and an alert says that the rule is
     /// [`Broken`](AlertState::Broken).
     ///
     /// # Examples
@@ -143,7 +145,8 @@ impl Rule {
     ///
     /// # Default
     ///
-    /// Three intervals of the monitor, so that a value that crosses its threshold at every look or every other fires once.
+    /// Three intervals of the monitor, so that a value that crosses its threshold at every look or every other fires
+    /// once.
     ///
     /// # Examples
     ///
@@ -157,8 +160,8 @@ impl Rule {
         self
     }
 
-    /// Judges how fast the value changes, per second: the difference to the reading before, over the time between. It is below zero while
-    /// the value falls. There is no reading at the first look, nor while the clock stands still.
+    /// Judges how fast the value changes, per second: the difference to the reading before, over the time between. It
+    /// is below zero while the value falls. There is no reading at the first look, nor while the clock stands still.
     ///
     /// # Examples
     ///
@@ -181,7 +184,8 @@ impl Rule {
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
     ///
     /// let errors = Arc::new(AtomicU32::new(0));
-    /// let rule = fanpool::Rule::new("errors", move || f64::from(errors.load(Ordering::Relaxed))).counter_rate().above(3.0);
+    /// let read = move || f64::from(errors.load(Ordering::Relaxed));
+    /// let rule = fanpool::Rule::new("errors", read).counter_rate().above(3.0);
     /// ```
     pub fn counter_rate(mut self) -> Rule {
         self.change = Some(Change::new(true));
