@@ -53,6 +53,7 @@ mod map_property;
 mod map_values;
 mod monitor;
 mod monitor_drop;
+mod monitor_faults;
 mod monitor_property;
 mod object_pool;
 mod object_pool_attacked;
