@@ -98,6 +98,10 @@ hedge_lands_late           policies::outcomes_of_a_key_whose_first_item_is_run_t
 first_failure_decides      policies::two_failures_of_one_item
 hedged_after_the_stop      policies::no_second_attempt_after_a_stop
 verdict_stops_nothing      policies::fail_fast_against_the_last_success
+notifier_leaves_without_a_look  monitor::an_alert_against_the_end_of_the_delivery_before_it
+notifier_leaves_silently   monitor::an_alert_against_the_end_of_the_delivery_before_it
+look_ends_silently         monitor::two_looks_at_once
+stop_waits_for_no_look     monitor::a_drop_of_the_monitor_against_a_look
 "
 
 # Caught on real threads, in a build with `--cfg fanpool_breaks`; these take a minute where a test hangs.

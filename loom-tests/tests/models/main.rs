@@ -11,6 +11,7 @@ mod fan_alarm;
 mod helpers;
 mod join;
 mod map;
+mod monitor;
 mod object_pool;
 mod policies;
 mod waiting;
