@@ -37,6 +37,11 @@ pub use fan::{
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
+#[cfg(feature = "timings")]
+pub use observe::{Histogram, Histograms, Timings};
+pub use observe::{
+    Metrics, Observed, Progress, Rates, RouteMetrics, TaskCounts, WorkerCounts, WorkerMetrics, WorkerState,
+};
 pub use panics::capture_panic_locations;
 pub use pool::{
     Branches, Builder, BusyWorker, Counts, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown, Workers,
