@@ -3,12 +3,10 @@
 use serde::Serializer;
 use std::time::Duration;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
 pub(super) fn of<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
 }
 
-#[expect(clippy::ref_option, reason = "as serde asks for it")]
 pub(super) fn maybe<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serializer.serialize_some(&time.as_secs_f64()),

@@ -51,6 +51,7 @@ mod map_flow;
 mod map_nested;
 mod map_property;
 mod map_values;
+mod metrics;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;

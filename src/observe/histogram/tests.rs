@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use super::super::recorder::Timings;
 use super::*;
 
