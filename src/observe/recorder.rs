@@ -1,6 +1,7 @@
 //! Recording of times: into atomics, from any thread, without a lock.
 
 use super::histogram::{GROUPING, Histogram, Histograms, RANGE};
+use crate::sync::estimate::{AtomicUsize, Ordering};
 use crate::sync::{Arc, now};
 use histogram::{AtomicHistogram, Config};
 use std::time::Instant;
@@ -74,6 +75,8 @@ impl Timings {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     every: usize,
+    /// Groups that have asked for their phase.
+    groups: AtomicUsize,
     wait: AtomicHistogram,
     run: AtomicHistogram,
     total: AtomicHistogram,
@@ -83,12 +86,17 @@ impl Recorder {
     fn new(every: usize) -> Recorder {
         let Ok(config) = Config::new(GROUPING, RANGE) else { unreachable!("constants that fit") };
         let empty = || AtomicHistogram::with_config(&config);
-        Recorder { every, wait: empty(), run: empty(), total: empty() }
+        Recorder { every, groups: AtomicUsize::new(0), wait: empty(), run: empty(), total: empty() }
     }
 
     /// Of how many tasks one is to be recorded: at least 1.
     pub(crate) fn every(&self) -> usize {
         self.every
+    }
+
+    /// How many tasks a new group leaves out before its first record. Groups that have few tasks, but are many, are sampled all the same.
+    pub(crate) fn phase(&self) -> usize {
+        self.groups.fetch_add(1, Ordering::Relaxed) % self.every
     }
 
     /// Adds a task, with times in nanoseconds.

@@ -2,6 +2,8 @@
 
 use super::Pool;
 use crate::error::BuildError;
+#[cfg(feature = "timings")]
+use crate::observe::Timings;
 use crate::sync::{Arc, cpus};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -75,6 +77,8 @@ pub(super) struct Config {
     pub(super) sharded: bool,
     pub(super) on_start: Option<Hook>,
     pub(super) on_stop: Option<Hook>,
+    #[cfg(feature = "timings")]
+    pub(super) timings: Timings,
 }
 
 /// Options for a [`Pool`].
@@ -101,7 +105,15 @@ pub struct Builder {
 
 impl Builder {
     pub(super) fn new() -> Builder {
-        let config = Config { name: "fanpool".into(), stack_size: None, sharded: false, on_start: None, on_stop: None };
+        let config = Config {
+            name: "fanpool".into(),
+            stack_size: None,
+            sharded: false,
+            on_start: None,
+            on_stop: None,
+            #[cfg(feature = "timings")]
+            timings: Timings::off(),
+        };
         Builder { workers: Workers::default(), config }
     }
 
@@ -217,6 +229,27 @@ impl Builder {
     /// ```
     pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
         self.config.on_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Of how many tasks the times are recorded: waiting, running and in all. What a service, a map or a `join` runs on the pool counts by the
+    /// tasks that they push, which do many items; a service has an option of its own for those.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Timings};
+    ///
+    /// let pool = Pool::builder().timings(Timings::every(100)).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    #[cfg(feature = "timings")]
+    pub fn timings(mut self, timings: Timings) -> Builder {
+        self.config.timings = timings;
         self
     }
 
