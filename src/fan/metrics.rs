@@ -1,5 +1,5 @@
-//! A snapshot of a service. Each lane is looked at under its locks, in their order, for a time that does not depend on how much waits; what
-//! others count is read before what it is part of, so that no more has ended than was accepted.
+//! A snapshot of a service. Each lane is looked at under its locks, in their order, for a time that does not depend on
+//! how much waits; what others count is read before what it is part of, so that no more has ended than was accepted.
 
 use super::core::{Core, LaneOf};
 use super::landing::{ServiceCounts, Share};

@@ -1,4 +1,5 @@
-//! Recording the times of some jobs. Those are wrapped as they are queued, so that whoever runs jobs does nothing for it.
+//! Recording the times of some jobs. Those are wrapped as they are queued, so that whoever runs jobs does nothing for
+//! it.
 
 use super::{Inbox, TaskGroup};
 use crate::job::Call;

@@ -64,8 +64,9 @@ const QUANTILES: [(&str, f64); 6] =
 
 /// # Export
 ///
-/// With the feature `metrics`, through the facade of that name; `metrics-exporter-prometheus` and others then work as they are. Every family has
-/// the label `pool` or `service` with the name; names go through as they are, and it is the exporter who escapes them.
+/// With the feature `metrics`, through the facade of that name; `metrics-exporter-prometheus` and others then work as
+/// they are. Every family has the label `pool` or `service` with the name; names go through as they are, and it is the
+/// exporter who escapes them.
 ///
 /// | family | kind | further labels | set |
 /// |---|---|---|---|
@@ -82,8 +83,8 @@ const QUANTILES: [(&str, f64); 6] =
 /// | `fanpool_wait_seconds`, `fanpool_run_seconds`, `fanpool_total_seconds` | gauge | `quantile`: `0.5`, `0.9`, `0.95`, `0.99`, `0.999`, `1` | with timings, once there are any |
 /// | `fanpool_timed_total` | counter | | with timings |
 ///
-/// Quantiles are gauges that were computed here, not histograms of the facade: those keep every sample until they are rendered. They are of the
-/// whole life; of an interval, [`since`](Metrics::since) has them.
+/// Quantiles are gauges that were computed here, not histograms of the facade: those keep every sample until they are
+/// rendered. They are of the whole life; of an interval, [`since`](Metrics::since) has them.
 impl Metrics {
     /// The names of all families that [`publish`](Metrics::publish) may set.
     ///
@@ -112,8 +113,9 @@ impl Metrics {
         }
     }
 
-    /// Sets everything in the facade `metrics`: counters to what they have come to, gauges to what they are. Call it as often as the
-    /// numbers are to be fresh, or whenever they are asked for. A recorder that panics panics here, in the caller.
+    /// Sets everything in the facade `metrics`: counters to what they have come to, gauges to what they are. Call it as
+    /// often as the numbers are to be fresh, or whenever they are asked for. A recorder that panics panics here, in the
+    /// caller.
     ///
     /// # Examples
     ///

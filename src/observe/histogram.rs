@@ -10,8 +10,9 @@ pub(super) const RANGE: u8 = 64;
 
 /// How many times were recorded, and how long they were: to within a 64th, from a nanosecond to 584 years.
 ///
-/// A time goes to one of 3,776 buckets. What a histogram answers is the upper end of a bucket: never less than the exact answer, and
-/// more by less than 1.6 %. Times up to 128 ns are exact. A histogram takes 30 KiB, whatever was recorded.
+/// A time goes to one of 3,776 buckets. What a histogram answers is the upper end of a bucket: never less than the
+/// exact answer, and more by less than 1.6 %. Times below 128 ns are exact. A histogram takes 30 KiB, whatever was
+/// recorded.
 ///
 /// # Examples
 ///
@@ -48,8 +49,8 @@ impl Histogram {
         self.0.as_slice().iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The time that a share of `quantile` of all did not exceed: 0.5 is the median, 0.999 what all but one of a thousand kept to. `None` if
-    /// nothing was recorded, or it is not from 0 to 1.
+    /// The time that a share of `quantile` of all did not exceed: 0.5 is the median, 0.999 what all but one of a
+    /// thousand kept to. `None` if nothing was recorded, or it is not from 0 to 1.
     ///
     /// # Examples
     ///
@@ -128,8 +129,8 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// As `count`, and in seconds `mean_seconds`, `p50_seconds`, `p90_seconds`, `p95_seconds`, `p99_seconds`, `p999_seconds` and `max_seconds`, which
-/// are absent if nothing was recorded.
+/// As `count`, and in seconds `mean_seconds`, `p50_seconds`, `p90_seconds`, `p95_seconds`, `p99_seconds`,
+/// `p999_seconds` and `max_seconds`, which are absent if nothing was recorded.
 #[cfg(feature = "serde")]
 impl serde::Serialize for Histogram {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -158,9 +159,10 @@ impl serde::Serialize for Histogram {
 
 /// How long tasks waited, ran, and took in all. All three are of the same tasks, recorded when a task ends.
 ///
-/// Of a pool: those that were run by whoever takes tasks from the queue, sampled as [`Timings`](crate::Timings) says. Of a service: the items
-/// that the handler ended, with `Ok`, an error or a panic. Items that are done together, because they are cheap, began when the first
-/// did, and share the time evenly. With retries, an item waits until its last attempt begins. A batch runs as long as its handler.
+/// Of a pool: those that were run by whoever takes tasks from the queue, sampled as [`Timings`](crate::Timings) says.
+/// Of a service: the items that the handler ended, with `Ok`, an error or a panic. Items that are done together,
+/// because they are cheap, began when the first did, and share the time evenly. With retries, an item waits until its
+/// last attempt begins. A batch runs as long as its handler.
 ///
 /// # Examples
 ///

@@ -38,8 +38,8 @@ impl Observed {
 
 /// What became of tasks, or of a service's items, since the beginning. None of these ever falls.
 ///
-/// The parts of one snapshot are looked at one after another, while work goes on; whenever no task waits or runs, `accepted` is the
-/// [`ended`](TaskCounts::ended) ones.
+/// The parts of one snapshot are looked at one after another, while work goes on; whenever no task waits or runs,
+/// `accepted` is the [`ended`](TaskCounts::ended) ones.
 ///
 /// # Examples
 ///
@@ -173,7 +173,8 @@ impl TaskCounts {
 pub struct WorkerCounts {
     /// Began, and have not run a task yet.
     pub starting: usize,
-    /// Wait for a task. Of a service, the workers that it may use and does not; on a shared pool they may be busy with others.
+    /// Wait for a task. Of a service, the workers that it may use and does not; on a shared pool they may be busy with
+    /// others.
     pub idle: usize,
     /// Run a task.
     pub busy: usize,
@@ -313,11 +314,12 @@ pub struct RouteMetrics {
 
 /// A snapshot of a pool or a service: plain values, which change no more.
 ///
-/// Its `Display` is a table. With the feature `serde` it can be serialised: durations are numbers of seconds, and their names end in
-/// `_seconds`; [`at`](Metrics::at) is left out. With the feature `metrics`, `Metrics::publish` hands it to an exporter.
+/// Its `Display` is a table. With the feature `serde` it can be serialised: durations are numbers of seconds, and their
+/// names end in `_seconds`; [`at`](Metrics::at) is left out. With the feature `metrics`, `Metrics::publish` hands it to
+/// an exporter.
 ///
-/// Counters are always on. They are kept where work is counted in any case, so they cost next to nothing. Taking a snapshot looks at each
-/// queue under its lock, for a time that does not depend on how much waits.
+/// Counters are always on. They are kept where work is counted in any case, so they cost next to nothing. Taking a
+/// snapshot looks at each queue under its lock, for a time that does not depend on how much waits.
 ///
 /// # Examples
 ///
@@ -359,8 +361,9 @@ pub struct Metrics {
     pub in_flight: Option<usize>,
     /// Of a service: the most that `in_flight` may be.
     pub window: Option<usize>,
-    /// How long what is to be started next has waited, in the queue where that is longest. What must not be started yet does not count, nor
-    /// what waits behind another of its key. Of items that take less than a microsecond, up to 64 share a look at the clock.
+    /// How long what is to be started next has waited, in the queue where that is longest. What must not be started yet
+    /// does not count, nor what waits behind another of its key. Of items that take less than a microsecond, up to 64
+    /// share a look at the clock.
     #[cfg_attr(feature = "serde", serde(rename = "oldest_wait_seconds", serialize_with = "seconds::maybe"))]
     pub oldest_wait: Option<Duration>,
     /// Workers by state.
@@ -399,8 +402,8 @@ impl Metrics {
         }
     }
 
-    /// What has happened between the snapshot `earlier`, of the same pool or service, and this one. Of two in the wrong order, or of the
-    /// same moment, all rates are zero.
+    /// What has happened between the snapshot `earlier`, of the same pool or service, and this one. Of two in the wrong
+    /// order, or of the same moment, all rates are zero.
     ///
     /// # Examples
     ///

@@ -1,8 +1,8 @@
 //! What is seen of pools and services: plain values, which steer nothing.
 //!
-//! A snapshot (`metrics`) is made by whoever knows the numbers, and from then on knows nobody. What is made of it lives here: the
-//! differences of two (`rates`), a table (`table`), names for exporters (`export`). Times are recorded (`recorder`) into atomics that
-//! no decision reads.
+//! A snapshot (`metrics`) is made by whoever knows the numbers, and from then on knows nobody. What is made of it lives
+//! here: the differences of two (`rates`), a table (`table`), names for exporters (`export`). Times are recorded
+//! (`recorder`) into atomics that no decision reads.
 
 mod metrics;
 mod progress;

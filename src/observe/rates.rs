@@ -38,8 +38,8 @@ pub struct Rates {
     pub tasks: TaskCounts,
     /// Tasks per second that a thread ran to an end, good or bad.
     pub throughput: f64,
-    /// Of the tasks that finished, failed, panicked, expired or were rejected, the share of those that did not finish: 0 to 1, and 0 if there
-    /// were none.
+    /// Of the tasks that finished, failed, panicked, expired or were rejected, the share of those that did not finish:
+    /// 0 to 1, and 0 if there were none.
     pub error_rate: f64,
     /// The share of the workers' time that was spent on tasks: 0 to 1. The workers are those of the later snapshot.
     pub utilisation: f64,

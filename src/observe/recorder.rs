@@ -8,8 +8,9 @@ use std::time::Instant;
 
 /// Of how many tasks the times are recorded.
 ///
-/// A pool's task whose times are recorded costs a box, three looks at the clock and three additions to shared counters more; others cost a
-/// decrement. For the items of a service the clock is looked at in any case, and what is added is three additions for each that is recorded.
+/// A pool's task whose times are recorded costs a box, three looks at the clock and three additions to shared counters
+/// more; others cost a decrement. For the items of a service the clock is looked at in any case, and what is added is
+/// three additions for each that is recorded.
 ///
 /// # Examples
 ///
@@ -50,8 +51,8 @@ impl Timings {
         Timings { every: 1 }
     }
 
-    /// Of one in `n`, counted for each group of a pool; 0 is none. Work that repeats with the same period is seen one-sidedly: a prime avoids
-    /// that.
+    /// Of one in `n`, counted for each group of a pool; 0 is none. Work that repeats with the same period is seen
+    /// one-sidedly: a prime avoids that.
     ///
     /// # Examples
     ///
@@ -94,7 +95,8 @@ impl Recorder {
         self.every
     }
 
-    /// How many tasks a new group leaves out before its first record. Groups that have few tasks, but are many, are sampled all the same.
+    /// How many tasks a new group leaves out before its first record. Groups that have few tasks, but are many, are
+    /// sampled all the same.
     pub(crate) fn phase(&self) -> usize {
         self.groups.fetch_add(1, Ordering::Relaxed) % self.every
     }

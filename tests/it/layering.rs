@@ -152,6 +152,15 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::Retry<std::cell::Cell<u8>>>();
     send_sync::<fanpool::RetryBudget>();
     send_sync::<fanpool::RetryError<u8>>();
+    send_sync::<fanpool::Metrics>();
+    send_sync::<fanpool::Observed>();
+    send_sync::<fanpool::Progress>();
+    send_sync::<fanpool::Rates>();
+    send_sync::<fanpool::RouteMetrics>();
+    send_sync::<fanpool::TaskCounts>();
+    send_sync::<fanpool::WorkerCounts>();
+    send_sync::<fanpool::WorkerMetrics>();
+    send_sync::<fanpool::WorkerState>();
     fn send<T: Send>() {}
     send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }

@@ -56,17 +56,17 @@ fn waiting_and_running_are_told_apart() {
         }
     })
     .unwrap();
-    while sent.elapsed() < Duration::from_millis(50) {
+    let accepted = Instant::now();
+    while accepted.elapsed() < Duration::from_millis(50) {
         std::thread::yield_now();
     }
-    let waited = sent.elapsed();
+    let waited = accepted.elapsed();
     pool.resume();
     pool.wait_idle().unwrap();
     let all = sent.elapsed();
     let times = times(&pool).unwrap();
     let (wait, run, total) = (times.wait.max().unwrap(), times.run.max().unwrap(), times.total.max().unwrap());
-    // What was set up before the task was accepted is less than the test's tolerance below.
-    assert!(wait >= waited - Duration::from_millis(1) && run >= Duration::from_millis(20), "{wait:?} {run:?}");
+    assert!(wait >= waited && run >= Duration::from_millis(20), "{wait:?} {run:?}");
     assert!(total >= wait.mul_f64(0.98) + run.mul_f64(0.98) && total <= all.mul_f64(1.02), "{total:?} of {all:?}");
 }
 
@@ -74,7 +74,7 @@ fn waiting_and_running_are_told_apart() {
 fn panics_are_recorded_and_what_never_ran_is_not() {
     let pool = pool(Timings::all());
     pool.spawn(|| panics::resume(Box::new("on purpose"))).unwrap();
-    let handle = pool.submit(|| panics::resume(Box::new("on purpose"))).unwrap();
+    let handle = pool.submit(|| panics::resume(Box::new("on purpose")));
     let _: Result<(), _> = handle.join();
     pool.wait_idle().unwrap();
     let ran = counts(&pool).0;
@@ -93,7 +93,7 @@ fn panics_are_recorded_and_what_never_ran_is_not() {
 fn tasks_that_are_recorded_give_what_they_always_give() {
     let pool = pool(Timings::all());
     for round in 0..200 {
-        let handles: Vec<_> = (0..20).map(|n| pool.submit(move || n * round).unwrap()).collect();
+        let handles: Vec<_> = (0..20).map(|n| pool.submit(move || n * round)).collect();
         let sum: u64 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
         assert_eq!(sum, 190 * round);
         let mut numbers = vec![0_u64; 50];
