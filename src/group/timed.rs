@@ -34,6 +34,3 @@ impl TaskGroup {
         Job::new(wrapped).tagged(tag)
     }
 }
-
-#[cfg(all(test, not(fanpool_loom)))]
-mod tests;

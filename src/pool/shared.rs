@@ -286,3 +286,6 @@ impl Host for Bound {
         Host::recorder(&*self.shared)
     }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;

@@ -57,6 +57,7 @@ mod object_pool_attacked;
 mod on_error;
 mod rate;
 mod rate_property;
+mod rates;
 mod retry;
 mod retry_attacked;
 mod retry_budget_property;

@@ -1,7 +1,10 @@
+//! Times of tasks.
+
+#![cfg(feature = "timings")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use super::super::Options;
 use crate::cancel::CancelToken;
+use crate::group::Options;
 use crate::observe::{Histograms, Timings};
 use crate::panics;
 use crate::pool::{NORMAL, Pool, Workers};
