@@ -91,15 +91,19 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let mut empty = true;
         for slot in &held.slots {
             let mut stuck = false;
-            let land = |done: &mut VecDeque<_>| {
+            let land = |done: &mut VecDeque<Done<W::Out, W::Error>>| {
                 stuck = true;
+                // How long each took is known when the thread has come to the end of all.
+                let each = self.pace.nanos() as u64;
+                done.iter_mut().for_each(|done| done.ran = each);
+                self.settings.record(done);
                 // Each is lower than those before.
-                rest.over = self.landing.land(done).1.or(rest.over);
+                rest.over = self.landing.land(done, 0).1.or(rest.over);
             };
             let Some((waiting, mut finished)) = slot.rescue(all, land) else { continue };
             empty = false;
             if broken!("rescued_land_late") {
-                self.landing.land(&mut finished.done);
+                self.landing.land(&mut finished.done, 0);
             }
             if stuck && !all {
                 self.pace.is_at_least(TICK);

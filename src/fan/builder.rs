@@ -244,6 +244,50 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
         self
     }
 
+    /// How many items there will be, so that [`progress`](crate::Control::progress) can tell how long the rest takes. Nothing else depends on
+    /// it. [`Control::expect_items`](crate::Control::expect_items) changes it.
+    ///
+    /// # Default
+    ///
+    /// Not known, until no more are accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (input, output) = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n)).expect_items(50).start()?;
+    /// assert_eq!(input.control().progress().total, Some(50));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn expect_items(mut self, items: usize) -> Self {
+        self.choices.expected = Some(items);
+        self
+    }
+
+    /// Of how many items the times are recorded: waiting, running and in all. [`Metrics::times`](crate::Metrics::times) has them. By their
+    /// numbers, so with [`every(10)`](crate::Timings::every) those of the items 0, 10, 20 and so on.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{FanOut, Timings};
+    ///
+    /// let (input, mut output) = FanOut::builder(|n: u8| Ok::<u8, ()>(n)).timings(Timings::all()).start()?;
+    /// input.send(1)?;
+    /// output.recv()?;
+    /// let times = input.control().metrics().times.unwrap();
+    /// assert_eq!((times.wait.count(), times.run.count()), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "timings")]
+    pub fn timings(mut self, timings: crate::observe::Timings) -> Self {
+        self.choices.timings = timings;
+        self
+    }
+
     /// Whether threads that would block run items.
     ///
     /// # Default

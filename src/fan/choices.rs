@@ -12,6 +12,8 @@ use super::verdict::Verdict;
 use super::work::{Batching, Work};
 use crate::error::{BuildError, OnError};
 use crate::group::Host;
+#[cfg(feature = "timings")]
+use crate::observe::Timings;
 use crate::pool::Resizer;
 use crate::sync::channel;
 use crate::sync::{Arc, Weak};
@@ -30,6 +32,9 @@ pub(super) struct Choices<'a, T> {
     pub(super) weigh: Option<Mark<'a, T>>,
     pub(super) help: Option<Help>,
     pub(super) on_error: OnError,
+    pub(super) expected: Option<usize>,
+    #[cfg(feature = "timings")]
+    pub(super) timings: Timings,
 }
 
 impl<'a, T> Choices<'a, T> {
@@ -45,6 +50,9 @@ impl<'a, T> Choices<'a, T> {
             weigh: None,
             help: None,
             on_error: OnError::CollectAll,
+            expected: None,
+            #[cfg(feature = "timings")]
+            timings: Timings::off(),
         }
     }
 
@@ -108,6 +116,9 @@ impl<'a, T> Choices<'a, T> {
                 Route::Shared | Route::RoundRobin => self.key,
             },
             class: self.class,
+            expected: self.expected,
+            #[cfg(feature = "timings")]
+            recorder: self.timings.recorder(),
         };
         let core = Core::new(work, policies.guard(), settings, landing.clone(), host, tap, clock);
         let control = Control::new(core.clone(), resizer, self.name.into());

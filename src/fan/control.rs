@@ -3,6 +3,7 @@
 use super::landing::ServiceCounts;
 use super::service::Service;
 use crate::error::{ResizeError, SendReason, WouldDeadlock};
+use crate::observe::{Metrics, Progress};
 use crate::pool::Resizer;
 use crate::sync::{Arc, now};
 use std::fmt;
@@ -297,6 +298,64 @@ impl<'a> Control<'a> {
     #[must_use]
     pub fn counts(&self) -> ServiceCounts {
         self.service.counts()
+    }
+
+    /// A snapshot of the service: what became of its items, what waits and runs, and who runs it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (input, output) = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n)).window(8).start()?;
+    /// let control = input.control();
+    /// control.pause();
+    /// (0..3).try_for_each(|n| input.send(n).map(drop))?;
+    /// let metrics = control.metrics();
+    /// assert_eq!((metrics.tasks.accepted, metrics.queued, metrics.running), (3, 3, 0));
+    /// assert_eq!((metrics.in_flight, metrics.window), (Some(3), Some(8)));
+    /// assert!(metrics.oldest_wait.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.service.metrics(&self.name)
+    }
+
+    /// How far the service has come, at which rate, and how long the rest takes: where it is known how many items there will be, because
+    /// somebody said so or no more are accepted.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (input, output) = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n)).start()?;
+    /// let control = input.control();
+    /// (0..3).try_for_each(|n| input.send(n).map(drop))?;
+    /// assert_eq!(control.progress().total, None);
+    /// drop(input);
+    /// output.count();
+    /// let progress = control.progress();
+    /// assert_eq!((progress.done, progress.total), (3, Some(3)));
+    /// println!("{progress}"); // 3 of 3, 5211/s, 0 s to go
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.service.progress()
+    }
+
+    /// Says how many items there will be in all, for [`progress`](Control::progress). The last one who says so counts, until no more are
+    /// accepted: then it is the number of those that were.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (input, output) = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n)).start()?;
+    /// let control = input.control();
+    /// control.expect_items(200);
+    /// assert_eq!(control.progress().fraction(), Some(0.0));
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn expect_items(&self, items: usize) {
+        self.service.expect_items(items);
     }
 }
 

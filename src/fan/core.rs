@@ -14,7 +14,7 @@ use crate::panics::{self, Payload};
 use crate::pool::{Alarm, Timer};
 use crate::resilience::Sleeper;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, CachePadded, Condvar, Mutex, Weak, broken, now};
+use crate::sync::{Arc, CachePadded, Condvar, Mutex, Weak, broken, estimate, now};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,10 @@ pub(super) struct Core<'a, T, W: Work<T>> {
     /// after the change has had that lock, or the queue's from somebody who had, and sees it.
     pub(super) crowded: AtomicBool,
     pub(super) clock: Option<Clock>,
+    /// Items that were given back to their senders.
+    pub(super) refused: estimate::AtomicUsize,
+    /// How many items there will be, or `usize::MAX`; only reported.
+    pub(super) expected: estimate::AtomicUsize,
     /// A sender has just woken the collector; only a hint how long to spin.
     pub(super) woke: AtomicBool,
     /// The alarm is set. Cleared only under the locks of all queues and of the intake, and looked at under one of them.
@@ -149,6 +153,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             calls: 0,
             quiet: 0,
         };
+        let expected = settings.expected.unwrap_or(usize::MAX);
         Arc::new_cyclic(|me| Core {
             me: me.clone(),
             work,
@@ -162,6 +167,8 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             halted: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             clock: clock(me),
+            refused: estimate::AtomicUsize::new(0),
+            expected: estimate::AtomicUsize::new(expected),
             woke: AtomicBool::new(false),
             armed: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
@@ -187,7 +194,13 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
 
     /// Lands outcomes; what nobody wants is dropped here.
     pub(super) fn land(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>) -> bool {
-        let (rung, over) = self.landing.land(batch);
+        self.land_turn(batch, 0)
+    }
+
+    /// The same, of a thread that was at it for `busy` nanoseconds.
+    pub(super) fn land_turn(&self, batch: &mut VecDeque<Done<W::Out, W::Error>>, busy: u64) -> bool {
+        self.settings.record(batch);
+        let (rung, over) = self.landing.land(batch, busy);
         panics::drop_each(batch.drain(..));
         if let Some(first) = over.filter(|_| !broken!("verdict_stops_nothing")) {
             self.stop_from(first);

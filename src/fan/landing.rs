@@ -86,6 +86,11 @@ pub struct ServiceCounts {
 }
 
 impl ServiceCounts {
+    /// Those that a handler ended.
+    fn ran(&self) -> u64 {
+        self.finished + self.failed + self.panicked
+    }
+
     fn add<R, E>(&mut self, result: &Result<R, TaskError<E>>, gone: bool) {
         *match result {
             Ok(_) => &mut self.finished,
@@ -106,9 +111,20 @@ pub(super) enum Wanted {
     Seq(u64),
 }
 
+/// What a worker has done for a service.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Share {
+    /// Items that it ran to an end.
+    pub(super) ran: u64,
+    /// The nanoseconds that it spent.
+    pub(super) busy: u64,
+}
+
 struct State<R, E> {
     arrived: VecDeque<Done<R, E>>,
     counts: ServiceCounts,
+    /// By the workers' indices; grows as they come.
+    shares: Vec<Share>,
     landed: u64,
     total: Option<u64>,
     wanted: Option<Wanted>,
@@ -144,6 +160,7 @@ impl<R, E> Landing<R, E> {
         let state = State {
             arrived: VecDeque::new(),
             counts: ServiceCounts::default(),
+            shares: Vec::new(),
             landed: 0,
             total: None,
             wanted: None,
@@ -161,19 +178,21 @@ impl<R, E> Landing<R, E> {
         }
     }
 
-    /// Lands what is done; returns whether the collector was rung for, and from which number on the caller is to stop the service once no
-    /// lock is held, if that is so. Leaves in `batch` what nobody wants; the caller drops it.
-    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>) -> (bool, Option<u64>) {
-        if batch.is_empty() {
-            return (false, None);
-        }
+    /// Lands what is done, all by one thread, which was at it for `busy` nanoseconds; returns whether the collector was rung for, and from which
+    /// number on the caller is to stop the service once no lock is held, if that is so. Leaves in `batch` what nobody wants; the caller
+    /// drops it.
+    pub(super) fn land(&self, batch: &mut VecDeque<Done<R, E>>, busy: u64) -> (bool, Option<u64>) {
+        let Some(worker) = batch.front().map(|done| done.worker) else { return (false, None) };
         let mut rung = false;
         let mut state = self.state.lock();
         let gone = state.gone;
+        let before = state.counts.ran();
         for done in &*batch {
             state.counts.add(&done.result, gone);
             state.counts.undelivered += u64::from(gone && !matches!(done.result, Err(TaskError::Cancelled)));
         }
+        let ran = state.counts.ran() - before;
+        state.add_share(worker, Share { ran, busy });
         let over = state.verdict.as_mut().and_then(|verdict| verdict.judge(&*batch));
         state.landed += batch.len() as u64;
         if let Some(wanted) = state.wanted {
@@ -268,6 +287,17 @@ impl<R, E> Landing<R, E> {
         self.state.lock().counts
     }
 
+    /// The accounts, and the workers' shares in them.
+    pub(super) fn shares(&self) -> (ServiceCounts, Vec<Share>) {
+        let state = self.state.lock();
+        (state.counts, state.shares.clone())
+    }
+
+    /// Counts the time of a worker that has nothing to land.
+    pub(super) fn note_busy(&self, worker: u32, busy: u64) {
+        self.state.lock().add_share(worker, Share { ran: 0, busy });
+    }
+
     /// The accounts, if everything that was accepted has landed and nothing more will be accepted.
     pub(super) fn settled(&self) -> Option<ServiceCounts> {
         let state = self.state.lock();
@@ -289,6 +319,18 @@ impl<R, E> Landing<R, E> {
 }
 
 impl<R, E> State<R, E> {
+    fn add_share(&mut self, worker: u32, more: Share) {
+        if worker == NO_WORKER {
+            return;
+        }
+        let at = worker as usize;
+        if at >= self.shares.len() {
+            self.shares.resize(at + 1, Share::default());
+        }
+        self.shares[at].ran += more.ran;
+        self.shares[at].busy = self.shares[at].busy.saturating_add(more.busy);
+    }
+
     fn ring(&mut self) {
         if self.wanted.take().is_some() {
             // Full means that a ring is on its way; without a receiver there is nobody to ring for.

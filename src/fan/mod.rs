@@ -65,6 +65,7 @@ mod helping;
 mod input;
 mod landing;
 mod merge;
+mod metrics;
 mod outcome;
 mod output;
 mod pace;

@@ -31,7 +31,7 @@ impl Pace {
         self.nanos.store(1, Ordering::Relaxed);
     }
 
-    fn nanos(&self) -> usize {
+    pub(super) fn nanos(&self) -> usize {
         self.nanos.load(Ordering::Relaxed)
     }
 

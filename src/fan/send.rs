@@ -37,6 +37,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 if let Err(payload) = address {
                     panics::discard(payload);
                 }
+                self.refused.fetch_add(1, Ordering::Relaxed);
                 return Err((item, reason));
             }
         };
@@ -84,7 +85,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 self.land_failed(seq, error);
                 Ok(seq)
             }
-            Err(reason) => Err((error, reason)),
+            Err(reason) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err((error, reason))
+            }
         }
     }
 

@@ -64,6 +64,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let mut rung = false;
         let mut last = now();
         let began = last;
+        slot.seat(worker);
+        // Time of turns that left nothing to land.
+        let mut busy = 0;
         loop {
             let over = last - began >= QUOTA || turns > 0 && (!arrival || turns == TURNS);
             if over || self.halted.load(Ordering::Relaxed) || !self.take(lane, &slot, &mut finished) {
@@ -81,6 +84,8 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 continue;
             }
             turns += 1;
+            let turn_began = last;
+            slot.begin_turn(turn_began - self.began);
             match (self.work.batching(), &self.guard) {
                 (Some(batching), _) => {
                     self.run_batch(lane, &slot, batching.handler, &mut finished, worker, &mut last);
@@ -90,7 +95,16 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                     self.run_guarded(guard, lane, &slot, &mut state, &mut finished, worker, &mut last);
                 }
             }
-            rung |= self.land(&mut finished.done);
+            busy += (last - turn_began).as_nanos() as u64;
+            let lands = !finished.done.is_empty();
+            rung |= self.land_turn(&mut finished.done, busy);
+            if lands {
+                busy = 0;
+            }
+            slot.end_turn();
+        }
+        if busy > 0 {
+            self.landing.note_busy(worker, busy);
         }
         slot.keep(finished);
         match (turns, rung) {

@@ -7,6 +7,7 @@ use super::settings::{Help, Spread};
 use super::work::Work;
 use super::{Party, Wait};
 use crate::error::{BuildError, ResizeError, SendReason, TaskError};
+use crate::observe::{Metrics, Progress};
 use crate::sync::atomic::Ordering;
 use crate::sync::{broken, thread};
 use std::time::Instant;
@@ -57,6 +58,10 @@ pub(super) trait Service: Send + Sync {
     fn put_off(&self) -> usize;
     fn in_flight(&self) -> usize;
     fn counts(&self) -> ServiceCounts;
+    fn metrics(&self, name: &str) -> Metrics;
+    fn progress(&self) -> Progress;
+    /// How many items there will be.
+    fn expect_items(&self, items: usize);
     /// Whether the calling thread runs an item of this service, or is a worker that it may need.
     fn is_inside(&self) -> bool;
     /// Senders may go on.
@@ -159,6 +164,18 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
 
     fn counts(&self) -> ServiceCounts {
         self.accounts()
+    }
+
+    fn metrics(&self, name: &str) -> Metrics {
+        Core::metrics(self, name)
+    }
+
+    fn progress(&self) -> Progress {
+        self.progress_of(&self.landing.counts())
+    }
+
+    fn expect_items(&self, items: usize) {
+        self.expected.store(items, Ordering::Relaxed);
     }
 
     fn is_inside(&self) -> bool {

@@ -1,7 +1,15 @@
 //! What a user chooses of a service.
 
+use super::landing::Done;
+#[cfg(feature = "timings")]
+use crate::error::TaskError;
+#[cfg(feature = "timings")]
+use crate::observe::Recorder;
 use crate::pool::{NORMAL, Priority};
+#[cfg(feature = "timings")]
+use crate::sync::Arc;
 use crate::sync::Keys;
+use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
@@ -149,6 +157,10 @@ pub(super) struct Settings<'a, T> {
     pub(super) mark: Option<Mark<'a, T>>,
     pub(super) keyed: bool,
     pub(super) class: Option<Class<'a, T>>,
+    /// How many items there will be.
+    pub(super) expected: Option<usize>,
+    #[cfg(feature = "timings")]
+    pub(super) recorder: Option<Arc<Recorder>>,
 }
 
 /// Where an item belongs.
@@ -158,6 +170,26 @@ pub(super) struct Address {
 }
 
 impl<T> Settings<'_, T> {
+    #[cfg(not(feature = "timings"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    pub(super) fn record<R, E>(&self, _: &VecDeque<Done<R, E>>) {}
+
+    /// Records the times of what has ended, where the handler ended it.
+    #[cfg(feature = "timings")]
+    pub(super) fn record<R, E>(&self, batch: &VecDeque<Done<R, E>>) {
+        let Some(recorder) = &self.recorder else { return };
+        let every = recorder.every() as u64;
+        for done in batch.iter().filter(|done| every == 1 || done.seq % every == 0) {
+            let ended = match done.result {
+                Ok(_) | Err(TaskError::Failed(_) | TaskError::WrongBatch { .. } | TaskError::Panicked(_)) => true,
+                Err(TaskError::Expired | TaskError::Rejected(_) | TaskError::Cancelled) => false,
+            };
+            if ended && done.attempts > 0 {
+                recorder.record(done.queued, done.ran);
+            }
+        }
+    }
+
     /// Where every item belongs, if nothing of it matters.
     #[inline]
     pub(super) fn plain_address(&self) -> Option<Address> {

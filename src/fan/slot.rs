@@ -6,12 +6,26 @@
 //! still at the same item as at the look before, takes away what it holds.
 
 use super::landing::Done;
+use super::landing::NO_WORKER;
 use super::queue::{Entry, Queue};
+use crate::sync::estimate::{AtomicUsize, Ordering};
 use crate::sync::{CachePadded, Mutex, broken, thread};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 pub(super) struct Slot<T, R, E> {
     hand: CachePadded<Mutex<Hand<T, R, E>>>,
+    /// Which worker has it, and when its turn began: in microseconds since the service's start, and one more; 0 between turns. Only looked at.
+    worker: AtomicUsize,
+    turn: AtomicUsize,
+}
+
+/// Who has a slot, as far as one can see from outside.
+pub(super) struct Seated {
+    /// The worker's index; `None` for a caller.
+    pub(super) worker: Option<usize>,
+    /// How long its turn has lasted.
+    pub(super) at_it: Option<Duration>,
 }
 
 struct Hand<T, R, E> {
@@ -57,7 +71,36 @@ impl<T, R, E> Slot<T, R, E> {
             turn: 0,
             seen: 0,
         };
-        Slot { hand: CachePadded::new(Mutex::new(hand)) }
+        Slot {
+            hand: CachePadded::new(Mutex::new(hand)),
+            worker: AtomicUsize::new(NO_WORKER as usize),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn seat(&self, worker: u32) {
+        self.worker.store(worker as usize, Ordering::Relaxed);
+    }
+
+    /// A turn begins, at that time since the service's start.
+    pub(super) fn begin_turn(&self, since: Duration) {
+        self.turn.store((since.as_micros() as usize).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn end_turn(&self) {
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
+    /// Who has it, at that time since the service's start.
+    pub(super) fn seated(&self, time: Duration) -> Seated {
+        let worker = self.worker.load(Ordering::Relaxed);
+        let worker = (worker != NO_WORKER as usize).then_some(worker);
+        let at_it = match self.turn.load(Ordering::Relaxed) {
+            0 => None,
+            // A turn that began after the caller's look at the clock has lasted no time.
+            turn => Some((time.as_micros() as usize).wrapping_add(1).saturating_sub(turn)),
+        };
+        Seated { worker, at_it: at_it.map(|micros| Duration::from_micros(micros as u64)) }
     }
 
     pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
@@ -102,6 +145,11 @@ impl<T, R, E> Slot<T, R, E> {
 
     pub(super) fn waiting(&self) -> usize {
         self.hand.lock().waiting.len()
+    }
+
+    /// When the first of those that were not started was accepted.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.hand.lock().waiting.front().map(|entry| entry.sent)
     }
 
     pub(super) fn is_empty(&self) -> bool {

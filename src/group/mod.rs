@@ -61,12 +61,16 @@
 
 mod half;
 mod helper;
+#[cfg(feature = "timings")]
+mod timed;
 mod wait;
 
 pub(crate) use wait::{Awaited, Progress};
 
 use crate::cancel::CancelToken;
 use crate::job::{Call, Job, Verdict};
+#[cfg(feature = "timings")]
+use crate::observe::Recorder;
 use crate::panics::{self, Payload};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Condvar, Mutex, MutexGuard, broken, thread};
@@ -103,6 +107,11 @@ pub(crate) trait Host: Send + Sync {
     fn is_inside(&self) -> bool;
     /// The index of the worker that the calling thread is.
     fn worker(&self) -> Option<usize>;
+    /// Where the times of tasks are recorded, if they are. Asked when a group is made.
+    #[cfg(feature = "timings")]
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        None
+    }
 }
 
 /// How a group differs from the default.
@@ -177,6 +186,9 @@ struct Inbox {
     /// Tags of queued jobs that somebody ran out of turn: husks, which hold their place in the queue and nothing else.
     husks: HashSet<usize>,
     first_panic: Option<Payload>,
+    /// Jobs before the next whose times are recorded.
+    #[cfg(feature = "timings")]
+    untimed: usize,
 }
 
 pub(crate) struct TaskGroup {
@@ -189,6 +201,8 @@ pub(crate) struct TaskGroup {
     changed: Condvar,
     options: Options,
     host: Arc<dyn Host>,
+    #[cfg(feature = "timings")]
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// Capacity that a queue may keep when its group is used again.
@@ -196,6 +210,8 @@ const KEPT_CAPACITY: usize = 1024;
 
 impl TaskGroup {
     pub(crate) fn new(host: Arc<dyn Host>, options: Options) -> Arc<TaskGroup> {
+        #[cfg(feature = "timings")]
+        let recorder = host.recorder();
         let inbox = Inbox {
             arrived: VecDeque::new(),
             arrivals: 0,
@@ -208,6 +224,8 @@ impl TaskGroup {
             insiders: Vec::new(),
             husks: HashSet::new(),
             first_panic: None,
+            #[cfg(feature = "timings")]
+            untimed: recorder.as_ref().map_or(0, |recorder| recorder.phase()),
         };
         Arc::new(TaskGroup {
             inbox: CachePadded::new(Mutex::new(inbox)),
@@ -217,6 +235,8 @@ impl TaskGroup {
             changed: Condvar::new(),
             options,
             host,
+            #[cfg(feature = "timings")]
+            recorder,
         })
     }
 
@@ -261,6 +281,8 @@ impl TaskGroup {
     }
 
     fn enqueue(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>, job: Job<'static>) {
+        #[cfg(feature = "timings")]
+        let job = self.timed(&mut inbox, job);
         inbox.arrived.push_back(job);
         inbox.arrivals = inbox.arrivals.wrapping_add(1);
         self.add_pending(&mut inbox, 1);

@@ -3,6 +3,8 @@
 use super::Pool;
 use super::elastic::Elastic;
 use crate::error::BuildError;
+#[cfg(feature = "timings")]
+use crate::observe::Timings;
 use crate::resilience::Clock;
 use crate::sync::Arc;
 use std::fmt;
@@ -89,6 +91,8 @@ pub(super) struct Config {
     pub(super) clock: Clock,
     pub(super) on_start: Option<Hook>,
     pub(super) on_stop: Option<Hook>,
+    #[cfg(feature = "timings")]
+    pub(super) timings: Timings,
 }
 
 /// Options for a [`Pool`].
@@ -124,6 +128,8 @@ impl Builder {
             clock: Clock::system(),
             on_start: None,
             on_stop: None,
+            #[cfg(feature = "timings")]
+            timings: Timings::off(),
         };
         Builder { config }
     }
@@ -287,6 +293,27 @@ impl Builder {
     /// ```
     pub fn on_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Builder {
         self.config.on_stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Of how many tasks the times are recorded: waiting, running and in all. What a service, a map or a `join` runs on the pool counts by the
+    /// tasks that they push, which do many items; a service has an option of its own for those.
+    ///
+    /// # Default
+    ///
+    /// None.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{Pool, Timings};
+    ///
+    /// let pool = Pool::builder().timings(Timings::every(100)).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    #[cfg(feature = "timings")]
+    pub fn timings(mut self, timings: Timings) -> Builder {
+        self.config.timings = timings;
         self
     }
 

@@ -9,6 +9,8 @@ use super::roster::Roster;
 use super::worker::{self, Notice};
 use super::{Config, Counts};
 use crate::group::{Host, Options, Tally, TaskGroup};
+#[cfg(feature = "timings")]
+use crate::observe::Recorder;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
@@ -19,6 +21,9 @@ pub(super) struct Shared {
     /// The process that has the workers.
     process: u32,
     pub(super) config: Config,
+    /// Where the times of tasks are recorded, if they are; its `load` makes `Metrics::times`.
+    #[cfg(feature = "timings")]
+    pub(super) recorder: Option<Arc<Recorder>>,
     pub(super) lanes: Lanes,
     pub(super) gate: Gate,
     pub(super) live: Live,
@@ -62,6 +67,8 @@ impl Shared {
         Arc::new_cyclic(|me| Shared {
             id: NEXT_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
             process: std::process::id(),
+            #[cfg(feature = "timings")]
+            recorder: config.timings.recorder(),
             config,
             lanes,
             gate: Gate::new(),
@@ -238,6 +245,11 @@ impl Host for Shared {
     fn worker(&self) -> Option<usize> {
         worker::current().filter(|(pool, _)| *pool == self.id).map(|(_, index)| index)
     }
+
+    #[cfg(feature = "timings")]
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.recorder.clone()
+    }
 }
 
 /// The host of a group that one worker serves: tickets go to that worker's own channel.
@@ -299,4 +311,12 @@ impl Host for Bound {
     fn worker(&self) -> Option<usize> {
         Host::worker(&*self.shared)
     }
+
+    #[cfg(feature = "timings")]
+    fn recorder(&self) -> Option<Arc<Recorder>> {
+        Host::recorder(&*self.shared)
+    }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;

@@ -159,6 +159,15 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::RuleState>();
     send_sync::<fanpool::Alert>();
     send_sync::<fanpool::AlertState>();
+    send_sync::<fanpool::Metrics>();
+    send_sync::<fanpool::Observed>();
+    send_sync::<fanpool::Progress>();
+    send_sync::<fanpool::Rates>();
+    send_sync::<fanpool::RouteMetrics>();
+    send_sync::<fanpool::TaskCounts>();
+    send_sync::<fanpool::WorkerCounts>();
+    send_sync::<fanpool::WorkerMetrics>();
+    send_sync::<fanpool::WorkerState>();
     fn send<T: Send>() {}
     send::<fanpool::MonitorBuilder>();
     send::<fanpool::Rule>();
