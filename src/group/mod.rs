@@ -89,6 +89,8 @@ pub(crate) trait Host: Send + Sync {
     fn is_closed(&self) -> bool;
     /// Adds to the pool's counts what a thread ran without a ticket. Called before the tasks are settled.
     fn count(&self, tally: &Tally);
+    /// A task was handed back.
+    fn refuse(&self);
     /// A group of detached tasks got its first pending one.
     fn enter(&self);
     /// A group of detached tasks settled its last; returns whether [`Host::quiet`] is to be called.
@@ -267,6 +269,8 @@ impl TaskGroup {
     pub(crate) fn push_if_open<V>(self: &Arc<Self>, value: V, wrap: impl FnOnce(V) -> Job<'static>) -> Result<(), V> {
         let inbox = self.inbox.lock();
         if self.host.is_closed() {
+            drop(inbox);
+            self.host.refuse();
             return Err(value);
         }
         self.enqueue(inbox, wrap(value));

@@ -11,6 +11,7 @@ mod group;
 mod join;
 mod lanes;
 mod live;
+mod metrics;
 mod roster;
 mod shared;
 mod shutdown;

@@ -5,15 +5,18 @@ use super::elastic::Staff;
 use super::gate::Gate;
 use super::lanes::Lanes;
 use super::live::Live;
+use super::metrics::of_worker;
 use super::roster::Roster;
 use super::worker::{self, Notice};
 use super::{Config, Counts};
 use crate::group::{Host, Options, Tally, TaskGroup};
 #[cfg(feature = "timings")]
 use crate::observe::Recorder;
+use crate::observe::WorkerMetrics;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{self, Receiver, Sender};
 use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
+use std::time::Instant;
 
 pub(super) struct Shared {
     /// Tells pools apart in a worker's thread-local.
@@ -39,6 +42,8 @@ pub(super) struct Shared {
     /// Notified, with the roster's lock, when a worker leaves.
     pub(super) left: Condvar,
     totals: Totals,
+    /// Tasks that were handed back.
+    pub(super) refused: AtomicUsize,
     /// Threads that are no workers but run tasks on which workers may wait, because they wait for a scope, a handle or a
     /// half.
     inside: Mutex<Vec<thread::ThreadId>>,
@@ -80,6 +85,7 @@ impl Shared {
             roster: Mutex::new(Roster::new()),
             left: Condvar::new(),
             totals: Totals::default(),
+            refused: AtomicUsize::new(0),
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
             cpus: Mutex::new(Cpus::new()),
@@ -145,7 +151,18 @@ impl Shared {
     }
 
     pub(super) fn counts(&self) -> Counts {
+        self.counts_with(&self.roster.lock())
+    }
+
+    /// The counts, and what each worker does, with its part of them.
+    pub(super) fn look_at_workers(&self, now: Instant) -> (Counts, Vec<WorkerMetrics>) {
         let roster = self.roster.lock();
+        let mut workers: Vec<_> = roster.stations().map(|station| of_worker(station, now)).collect();
+        workers.sort_by_key(|worker| worker.index);
+        (self.counts_with(&roster), workers)
+    }
+
+    fn counts_with(&self, roster: &Roster) -> Counts {
         let mut counts = Counts {
             ran: self.totals.ran.load(Ordering::Relaxed),
             panicked: self.totals.panicked.load(Ordering::Relaxed),
@@ -188,6 +205,10 @@ impl Host for Shared {
 
     fn count(&self, tally: &Tally) {
         self.add(tally);
+    }
+
+    fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn enter(&self) {
@@ -274,6 +295,10 @@ impl Host for Bound {
 
     fn count(&self, tally: &Tally) {
         self.shared.count(tally);
+    }
+
+    fn refuse(&self) {
+        self.shared.refuse();
     }
 
     fn enter(&self) {

@@ -60,6 +60,7 @@ mod monitor_property;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
+mod pool_metrics;
 mod rate;
 mod rate_property;
 mod rates;

@@ -17,6 +17,7 @@ impl Host for Nobody {
         false
     }
     fn count(&self, _: &Tally) {}
+    fn refuse(&self) {}
     fn enter(&self) {}
     fn leave(&self) -> bool {
         false
