@@ -37,6 +37,7 @@ const FAMILIES: &[(&str, Kind, Unit, &str)] = &[
     ("fanpool_workers_min", Kind::Gauge, Unit::Count, "The least number of workers."),
     ("fanpool_workers_max", Kind::Gauge, Unit::Count, "The greatest number of workers."),
     ("fanpool_callers", Kind::Gauge, Unit::Count, "Threads that are no workers and run tasks while they wait."),
+    ("fanpool_threads_refused_total", Kind::Counter, Unit::Count, "Threads that an elastic pool asked for in vain."),
     ("fanpool_worker_tasks_total", Kind::Counter, Unit::Count, "Tasks or items that a worker ran to an end."),
     (
         "fanpool_worker_busy_seconds",
@@ -77,6 +78,7 @@ const QUANTILES: [(&str, f64); 6] =
 /// | `fanpool_oldest_wait_seconds` | gauge | | always; 0 if nothing waits |
 /// | `fanpool_workers` | gauge | `state`: `starting`, `idle`, `busy`, `blocked`, `leaving` | always |
 /// | `fanpool_workers_min`, `fanpool_workers_max`, `fanpool_callers` | gauge | | always |
+/// | `fanpool_threads_refused_total` | counter | | always |
 /// | `fanpool_worker_tasks_total` | counter | `worker`: the index | for each worker |
 /// | `fanpool_worker_busy_seconds` | gauge, since the facade's counters are whole numbers | `worker` | for each worker |
 /// | `fanpool_route_queued`, `fanpool_route_running`, `fanpool_route_load` | gauge | `route`: the index | for each route; the load with `LeastLoaded` |
@@ -151,6 +153,7 @@ impl Metrics {
         sink.set("fanpool_workers_min", None, self.workers.min as f64);
         sink.set("fanpool_workers_max", None, self.workers.max as f64);
         sink.set("fanpool_callers", None, self.workers.callers as f64);
+        sink.count("fanpool_threads_refused_total", None, self.workers.refused as u64);
         for worker in &self.per_worker {
             let index = || Some(("worker", worker.index.to_string().into()));
             sink.count("fanpool_worker_tasks_total", index(), worker.ran);

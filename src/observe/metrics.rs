@@ -188,6 +188,8 @@ pub struct WorkerCounts {
     pub max: usize,
     /// Threads that are no workers and run tasks while they wait for something. They are not part of the total.
     pub callers: usize,
+    /// Threads that an elastic pool asked for in vain: the operating system refused them, or their start hook panicked.
+    pub refused: usize,
 }
 
 impl WorkerCounts {

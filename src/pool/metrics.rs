@@ -84,6 +84,7 @@ impl Shared {
             min,
             max,
             callers: running.saturating_sub(serving),
+            refused: self.staff.as_ref().map_or(0, |staff| staff.refusals().count),
             ..WorkerCounts::default()
         }
     }
