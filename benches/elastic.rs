@@ -162,7 +162,31 @@ fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) 
     Ok(run)
 }
 
+/// 200 tasks that block for 50 ms each, on a pool that begins with two workers and may have 64.
+fn blocking() -> Result<(), fanpool::BuildError> {
+    let time = Duration::from_millis(50);
+    let run = |say: bool| -> Result<(Duration, usize), fanpool::BuildError> {
+        let pool = Pool::builder().workers(Elastic::new(2, 64)).build()?;
+        let began = Instant::now();
+        for _ in 0..200 {
+            let _ =
+                pool.spawn(
+                    move || if say { fanpool::blocking(|| std::thread::sleep(time)) } else { std::thread::sleep(time) },
+                );
+        }
+        let _ = pool.wait_idle();
+        Ok((began.elapsed(), pool.workers()))
+    };
+    for (name, say) in [("in `blocking`", true), ("without", false)] {
+        let mut runs = (0..5).map(|_| run(say)).collect::<Result<Vec<_>, _>>()?;
+        runs.sort_unstable();
+        println!("200 tasks that block for 50 ms, {name}: {:.0?}, {} workers at the end", runs[2].0, runs[2].1);
+    }
+    Ok(())
+}
+
 fn all() -> Result<(), Box<dyn std::error::Error>> {
+    blocking()?;
     let mut best: Vec<(f64, usize)> = Vec::new();
     for phase in &PHASES {
         let same = PHASES[..best.len()].iter().position(|other| other.name == phase.name);
