@@ -2,6 +2,7 @@
 
 use crate::pool::{NORMAL, Priority};
 use crate::sync::Keys;
+use crate::trace::Name;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
@@ -140,6 +141,7 @@ pub(super) enum Spread {
 
 /// A service's options, checked.
 pub(super) struct Settings<'a, T> {
+    pub(super) name: Name,
     pub(super) route: Spread,
     pub(super) lanes: usize,
     pub(super) limit: usize,

@@ -9,6 +9,7 @@ use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Sender};
 use crate::sync::{Arc, broken, thread};
+use crate::trace;
 use std::collections::HashSet;
 use std::time::Instant;
 
@@ -62,11 +63,13 @@ impl Shared {
         let reports = self.config.on_start.is_some().then_some(reports);
         let mut waiting_for = 0;
         let mut grown = Ok(());
+        let from;
         {
             let mut roster = self.roster.lock();
             if roster.ending {
                 return Err(ResizeError::Closed);
             }
+            from = roster.slots.len();
             while roster.slots.len() > size {
                 if let Some(slot) = roster.slots.pop() {
                     roster.retire(slot);
@@ -108,7 +111,19 @@ impl Shared {
                 panics::discard(payload);
             }
         }
+        self.tell_size(from, &grown);
         Ok(grown?)
+    }
+
+    /// Tells what came of a resize. No lock may be held.
+    fn tell_size(&self, from: usize, grown: &Result<(), BuildError>) {
+        if let Err(BuildError::Thread { source, .. }) = grown {
+            trace::thread_refused(&self.config.name, source);
+        }
+        let to = self.workers.load(Ordering::Relaxed);
+        if to != from {
+            trace::resized(&self.config.name, from, to);
+        }
     }
 
     /// Mirrors the roster's sizes for those who only look.
