@@ -102,3 +102,17 @@ pub(crate) fn thread_refused(_: &str, _: &io::Error) {}
 
 #[inline(always)]
 pub(crate) fn breaker_changed(_: Option<u64>, _: impl Debug, _: impl Debug, _: u64, _: u64) {}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_takes_a_byte() {
+        let captured = [1_u8; 48];
+        let task = carry(None, move || captured.len());
+        assert_eq!(size_of_val(&task), size_of_val(&captured));
+        assert_eq!(task(), 48);
+        assert_eq!((size_of::<Carried>(), size_of::<Entered>(), size_of::<Place>(), size_of::<Name>()), (0, 0, 0, 0));
+    }
+}

@@ -152,6 +152,8 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::Retry<std::cell::Cell<u8>>>();
     send_sync::<fanpool::RetryBudget>();
     send_sync::<fanpool::RetryError<u8>>();
+    send_sync::<fanpool::trace::TraceParent>();
+    send_sync::<fanpool::trace::TraceParentError>();
     fn send<T: Send>() {}
     send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }
