@@ -7,7 +7,7 @@ use fanpool::{CircuitBreaker, FanOut, Retry};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
-use tracing::info_span;
+use tracing::{Level, info_span};
 
 /// A program that uses everything that has spans and events; checks what comes of it.
 fn program() {
@@ -30,6 +30,7 @@ fn program() {
     assert!(pool.map(0..1000, |n| n + 1).collect::<Vec<_>>().into_iter().eq(1..1001));
     let meet = Barrier::new(2);
     pool.join(|| meet.wait(), || meet.wait());
+    assert_eq!(pool.map(0..2, |_| meet.wait()).batch(1).count(), 2);
     pool.wait_idle().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 200);
     assert_eq!(pool.broadcast(|index| index).unwrap(), [0, 1]);
@@ -59,7 +60,7 @@ fn service() {
         n if n % 3 == 0 && first.lock().unwrap().insert(n) => Err("at first"),
         n => Ok(n),
     };
-    let breaker = CircuitBreaker::builder().minimum_calls(1000).build().unwrap();
+    let breaker = CircuitBreaker::builder().minimum_calls(100).failure_rate(1.0).build().unwrap();
     let retry = Retry::fixed(Duration::from_micros(10)).max_attempts(2);
     let builder = FanOut::builder(handler).workers(2).ordered().retry(retry).breaker(breaker.clone());
     let (input, output) = builder.start().unwrap();
@@ -110,7 +111,10 @@ fn h4_a_subscriber_that_panics_takes_nothing_with_it() {
             Call::Clone,
             Call::Close,
             Call::Current,
-            Call::Event,
+            Call::Event(Level::ERROR),
+            Call::Event(Level::WARN),
+            Call::Event(Level::INFO),
+            Call::Event(Level::DEBUG),
         ];
         for faulty in calls {
             let recording = Recording::start();
@@ -132,12 +136,7 @@ fn h4_a_subscriber_that_panics_takes_nothing_with_it() {
             assert!(subscriber_panics() > before, "{faulty:?} was not called");
             drop(outer);
             // A span that was not entered is not left, and what was is closed, whatever failed.
-            for span in recording.spans() {
-                assert_eq!(span.entered, span.left, "{faulty:?}: {span:?}");
-            }
-            if faulty != Call::Clone {
-                recording.assert_closed();
-            }
+            recording.assert_closed();
         }
     });
 }
@@ -175,7 +174,7 @@ fn block(
 #[test]
 fn h4_a_subscriber_that_blocks_holds_up_only_the_task_that_it_is_called_for() {
     within(|| {
-        for call in [Call::NewSpan("task"), Call::Enter("task"), Call::Exit("task"), Call::Event] {
+        for call in [Call::NewSpan("task"), Call::Enter("task"), Call::Exit("task"), Call::Event(Level::ERROR)] {
             let recording = Recording::start();
             let pool = pool(2);
             let (blocked, release) = block(&recording, move |seen| seen == call);
@@ -199,15 +198,11 @@ fn h4_a_subscriber_that_blocks_holds_up_only_the_task_that_it_is_called_for() {
 #[test]
 fn h4_a_subscriber_that_blocks_holds_up_only_the_item_that_it_is_called_for() {
     within(|| {
-        for call in [Call::NewSpan("item"), Call::Enter("item"), Call::Exit("item"), Call::Event] {
+        for call in [Call::NewSpan("item"), Call::Enter("item"), Call::Exit("item"), Call::Event(Level::ERROR)] {
             let recording = Recording::start();
             let (blocked, release) = block(&recording, move |seen| seen == call);
             let handler = |n: usize| if n == 0 { quiet_panic("an event") } else { Ok::<_, ()>(n) };
             let (input, mut output) = FanOut::builder(handler).workers(2).start().unwrap();
-            // The pool's own event has come before.
-            if call == Call::Event {
-                blocked.try_recv().unwrap_err();
-            }
             input.send(0).unwrap();
             blocked.recv().unwrap();
             (1..100).for_each(|n| _ = input.send(n).unwrap());
@@ -227,7 +222,7 @@ fn h4_a_subscriber_that_blocks_on_a_breaker_holds_up_nobody_who_asks_it() {
     within(|| {
         let recording = Recording::start();
         let breaker = CircuitBreaker::builder().minimum_calls(1).build().unwrap();
-        let (blocked, release) = block(&recording, |call| call == Call::Event);
+        let (blocked, release) = block(&recording, |call| call == Call::Event(Level::WARN));
         let teller = std::thread::spawn({
             let breaker = breaker.clone();
             move || breaker.admit().unwrap().failure()
@@ -250,7 +245,7 @@ fn h4_a_subscriber_may_use_the_pool() {
         let (user, used) = (shared.clone(), Arc::new(AtomicUsize::new(0)));
         let count = used.clone();
         recording.fault(move |call| {
-            if matches!(call, Call::NewSpan("task") | Call::Event) && count.fetch_add(1, Ordering::Relaxed) < 10 {
+            if matches!(call, Call::NewSpan("task") | Call::Event(_)) && count.fetch_add(1, Ordering::Relaxed) < 10 {
                 let count = count.clone();
                 user.spawn(move || _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
                 assert!(user.queued() < 1000);

@@ -53,7 +53,7 @@ pub(crate) enum Call {
     Clone,
     Close,
     Current,
-    Event,
+    Event(Level),
 }
 
 type Fault = Arc<dyn Fn(Call) + Send + Sync>;
@@ -232,7 +232,7 @@ impl Subscriber for Recorder {
     }
 
     fn event(&self, event: &Event<'_>) {
-        self.call(Call::Event);
+        self.call(Call::Event(*event.metadata().level()));
         let mut fields = Written::default();
         event.record(&mut fields);
         let contextual = event.is_contextual().then(current).flatten();
