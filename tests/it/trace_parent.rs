@@ -130,7 +130,7 @@ fn random_bytes_are_errors() {
         if let Ok(parsed) = parse(&header) {
             // It was like the good one; then what was read is what was there.
             read += 1;
-            assert_eq!(parsed.to_string()[3..52].as_bytes(), &header[3..52], "{}", header.escape_ascii());
+            assert_eq!(&parsed.to_string().as_bytes()[3..52], &header[3..52], "{}", header.escape_ascii());
             assert!(header[..2] != *b"ff" && header.iter().take(55).all(u8::is_ascii));
         }
         let _ = String::from_utf8_lossy(&header).parse::<TraceParent>();

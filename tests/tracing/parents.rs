@@ -56,13 +56,15 @@ fn tasks_and_items_take_it_along_with_a_subscriber_and_without() {
             let parent: TraceParent = INCOMING.parse().unwrap();
             assert_eq!(parent.enter(|| everywhere(&pool)), [Some(parent); 10]);
             assert_eq!(TraceParent::current(), None);
+            let under_it = recording.spans().len();
             assert_eq!(everywhere(&pool), [None; 10]);
             drop(pool);
             let fields: Vec<_> = recording.spans().iter().map(|span| span.fields.get("traceparent").cloned()).collect();
-            assert_eq!(fields.len(), if subscriber { fields.len().max(12) } else { 0 });
+            // Of the ten, at most one half of the join and one item of the map run in their caller's span.
+            assert!(if subscriber { under_it >= 8 } else { fields.is_empty() });
             assert!(fields.iter().flatten().all(|field| field == INCOMING));
-            let half = fields.len() / 2;
-            assert!(fields[..half].iter().all(Option::is_some) && fields[half..].iter().all(Option::is_none));
+            let (with, without) = fields.split_at(under_it);
+            assert!(with.iter().all(Option::is_some) && without.iter().all(Option::is_none));
             recording.assert_closed();
         }
     });
