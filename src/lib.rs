@@ -20,6 +20,7 @@ mod sync;
 mod try_scope;
 
 pub mod testing;
+pub mod trace;
 
 #[cfg(fanpool_loom)]
 #[doc(hidden)]

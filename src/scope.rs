@@ -13,6 +13,7 @@ use crate::handle::{self, ScopedHandle};
 use crate::job::{Call, Job, Verdict};
 use crate::panics::{self, Payload};
 use crate::sync::Arc;
+use crate::trace;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -92,7 +93,7 @@ impl<'scope> Scope<'scope, '_> {
     where
         F: FnOnce() + Send + 'scope,
     {
-        self.push(Job::plain(task));
+        self.push(Job::plain(trace::carry(self.group.options().name.as_ref(), task)));
     }
 
     /// As [`spawn`](Scope::spawn), with a handle to the result. A panic goes to the handle, not to the scope.
@@ -110,6 +111,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let task = trace::carry(self.group.options().name.as_ref(), task);
         let (job, handle) = handle::task(&self.group, task);
         self.push(job);
         handle

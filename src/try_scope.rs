@@ -6,6 +6,7 @@ use crate::panics;
 use crate::scope::Scope;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::trace;
 use std::fmt;
 
 struct Progress<E> {
@@ -69,6 +70,7 @@ impl<'scope, E: Send + 'scope> TryScope<'scope, '_, E> {
             progress.spawned - 1
         };
         let state = self.state.clone();
+        let task = trace::carry(self.scope.group().options().name.as_ref(), task);
         self.scope.push(Job::new(move |call| state.call(index, task, call)));
     }
 

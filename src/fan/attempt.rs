@@ -149,7 +149,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 self.call_at(guard, at);
             }
         }
-        match self.call(guard, turn, head, item, pass, began) {
+        match self.call(guard, turn, head, item, pass, began, past.attempts) {
             Ok(result) => {
                 panics::drop_each(copy);
                 let attempts = past.attempts;
@@ -162,6 +162,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     }
 
     /// Calls the handler, and tells the breaker how it went.
+    #[expect(clippy::too_many_arguments, reason = "what an attempt is made of")]
     pub(super) fn call(
         &self,
         guard: &GuardOf<'a, T, W>,
@@ -170,11 +171,12 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         item: T,
         pass: Option<Pass>,
         began: Instant,
+        attempt: u32,
     ) -> Result<W::Out, TaskError<W::Error>> {
         let limit = guard.limit(head.sent, began);
         let answer = {
             let _within = limit.map(|at| Within::new(Some((at, guard.clock().clone()))));
-            self.run_item(turn.lane, turn.state, item)
+            self.run_item(turn.lane, turn.state, item, &head.trace, head.seq, attempt)
         };
         self.tell(guard, turn, pass, answer.as_ref().err());
         answer
@@ -209,7 +211,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     ) -> EndedOf<T, W> {
         let Some(item) = item else { return self.fail(guard, turn, head, past, error, None) };
         match guard.after(head.seq, head.sent, &mut past, error) {
-            After::Again(hold) => self.postpone(guard, turn, head, item, past, hold),
+            After::Again(hold) => {
+                head.trace.retried(&self.settings.name, head.seq, past.attempts, past.delay);
+                self.postpone(guard, turn, head, item, past, hold)
+            }
             After::Ends(error, contained) => {
                 self.note_contained(contained);
                 self.fail(guard, turn, head, past, error, Some(item))

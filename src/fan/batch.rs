@@ -7,6 +7,7 @@ use super::work::Work;
 use crate::error::TaskError;
 use crate::panics;
 use crate::sync::now;
+use crate::trace::Entered;
 use std::time::Instant;
 
 type Handler<'a, T, W> = &'a dyn Fn(Vec<T>) -> Vec<Result<<W as Work<T>>::Out, <W as Work<T>>::Error>>;
@@ -24,16 +25,22 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     ) {
         let began = *last;
         let at = (began - self.began).as_nanos() as u64;
-        let (mut heads, mut items) = (Vec::new(), Vec::new());
+        let (mut heads, mut items, mut from) = (Vec::new(), Vec::new(), Vec::new());
         for entry in slot.take_waiting() {
             heads.push((entry.seq, entry.sent, entry.mark));
             items.push(entry.item);
+            from.push(entry.trace);
         }
         if heads.is_empty() {
             // The service was stopped in between, or the alarm has put the batch back.
             return;
         }
+        let entered = Entered::batch(&self.settings.name, items.len(), from.iter());
         let answers = panics::catch(|| handler(items));
+        if let Err(payload) = &answers {
+            entered.panicked(payload);
+        }
+        entered.leave();
         *last = now();
         let ran = (*last - began).as_nanos() as u64;
         let mut answers = match answers {

@@ -17,6 +17,7 @@ use crate::observe::Timings;
 use crate::pool::Resizer;
 use crate::sync::channel;
 use crate::sync::{Arc, Weak};
+use crate::trace::Name;
 
 /// A service and its collector's end.
 pub(super) type Assembled<'a, T, W> = (Arc<Core<'a, T, W>>, Output<'a, <W as Work<T>>::Out, <W as Work<T>>::Error>);
@@ -104,6 +105,7 @@ impl<'a, T> Choices<'a, T> {
         let (bell, rings) = channel::bounded(1);
         let landing = Arc::new(Landing::new(self.window, bell, Verdict::new(self.on_error, self.ordered)));
         let settings = Settings {
+            name: Name::new(&self.name),
             route: self.spread(),
             lanes,
             limit: self.limit.unwrap_or(usize::MAX),

@@ -109,9 +109,9 @@ impl<T, E> Hedging<T, E> {
         self.flights.lock().aloft.contains_key(&seq)
     }
 
-    /// Whether there is an answer already, so that the copy need not be handled.
-    fn is_answered(&self, seq: u64) -> bool {
-        self.flights.lock().aloft.get(&seq).is_some_and(|flight| flight.answered)
+    /// Which attempt is aloft, unless there is an answer already, so that the copy need not be handled.
+    fn unanswered(&self, seq: u64) -> Option<u32> {
+        self.flights.lock().aloft.get(&seq).filter(|flight| !flight.answered).map(|flight| flight.attempts)
     }
 
     /// Hands out the copies that are due, but of items from `stopped` on none. Returns how many.
@@ -235,9 +235,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         item: T,
         began: Instant,
     ) -> Ended<W::Out, W::Error> {
-        if guard.hedging.as_ref().is_some_and(|hedging| hedging.is_answered(head.seq)) {
+        let Some(attempt) = guard.hedging.as_ref().and_then(|hedging| hedging.unanswered(head.seq)) else {
             return self.lose(guard, turn, head, None, None, Some(item));
-        }
+        };
         let Some(pass) = guard.admits_now(&item, head.sent, began) else {
             return self.lose(guard, turn, head, None, None, Some(item));
         };
@@ -254,7 +254,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             }
         };
         self.landing.note(|counts| counts.hedged += 1);
-        match self.call(guard, turn, head, item, pass, began) {
+        match self.call(guard, turn, head, item, pass, began, attempt) {
             Ok(result) => {
                 panics::drop_each(copy);
                 self.win(guard, turn, head, 1, result)

@@ -3,6 +3,7 @@
 use super::delayed::Delayed;
 use crate::pool::{LANES, NORMAL, turn_order};
 use crate::sync::broken;
+use crate::trace::Carried;
 use std::collections::hash_map::Entry as Listed;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -17,6 +18,8 @@ pub(super) struct Entry<T> {
     pub(super) mark: u64,
     /// Which of the priorities' queues it goes to.
     pub(super) class: usize,
+    /// From where it was sent.
+    pub(super) trace: Carried,
     pub(super) item: T,
 }
 
@@ -96,15 +99,15 @@ pub(super) struct Queue<T> {
 
 impl<T> Entry<T> {
     pub(super) fn split(self) -> (Entry<()>, T) {
-        let Entry { seq, sent, mark, class, item } = self;
-        (Entry { seq, sent, mark, class, item: () }, item)
+        let Entry { seq, sent, mark, class, trace, item } = self;
+        (Entry { seq, sent, mark, class, trace, item: () }, item)
     }
 }
 
 impl Entry<()> {
     pub(super) fn with<T>(&self, item: T) -> Entry<T> {
-        let Entry { seq, sent, mark, class, item: () } = *self;
-        Entry { seq, sent, mark, class, item }
+        let Entry { seq, sent, mark, class, ref trace, item: () } = *self;
+        Entry { seq, sent, mark, class, trace: trace.clone(), item }
     }
 }
 

@@ -34,7 +34,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Some(Ok(copy)) => Some(copy),
             Some(Err(payload)) => return self.fail(guard, turn, &head, Past::none(), panicked(payload), Some(item)),
         };
-        let answer = self.run_item(turn.lane, turn.state, item);
+        let answer = self.run_item(turn.lane, turn.state, item, &head.trace, head.seq, 1);
         turn.firsts += 1;
         match answer {
             Ok(result) => {

@@ -12,6 +12,7 @@ use crate::error::{SendReason, TaskError};
 use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MODEL, MutexGuard, broken, now, thread};
+use crate::trace::Carried;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -26,7 +27,8 @@ enum Look<'a, T> {
 impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     /// Accepts an item, or gives it back.
     pub(super) fn accept(&self, item: T, wait: Wait) -> Result<u64, (T, SendReason)> {
-        // Functions of the user's run before any lock is taken.
+        // Functions of the user's run before any lock is taken, and so does the subscriber.
+        let trace = Carried::capture(None);
         let address = match self.settings.plain_address() {
             Some(address) => Ok(address),
             None => panics::catch(|| self.settings.address(&item)),
@@ -65,7 +67,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         if !shares || seq % 64 == 0 {
             intake.stamp = self.time();
         }
-        let entry = Entry { seq, sent: intake.stamp, mark: address.mark, class: address.class, item };
+        let entry = Entry { seq, sent: intake.stamp, mark: address.mark, class: address.class, trace, item };
         intake.lanes[lane].arrived.push_back(entry);
         let summons = self.summon_for_push(&mut intake, lane);
         drop(intake);

@@ -12,6 +12,7 @@ use crate::error::TaskError;
 use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, MODEL, broken, now, thread};
+use crate::trace::Carried;
 use std::time::{Duration, Instant};
 
 /// How long a worker stays with a service before it lets others have their turn.
@@ -324,10 +325,10 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         let keyed = self.settings.keyed;
         let (mut done, mut key) = (None, None);
         let mut ran = 0;
-        while let Some(Entry { seq, sent, mark, item, .. }) =
+        while let Some(Entry { seq, sent, mark, trace, item, .. }) =
             slot.next(done.take(), key.take(), self.is_interrupted(lane))
         {
-            let result = self.run_item(lane, state, item);
+            let result = self.run_item(lane, state, item, &trace, seq, 1);
             self.unload(lane, mark);
             ran += 1;
             let queued = at.saturating_sub(sent);
@@ -342,19 +343,24 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         finished.done.iter_mut().for_each(|done| done.ran = each);
     }
 
-    /// Calls the handler, with a state.
+    /// Calls the handler, with a state and in a span.
     #[inline(always)]
     pub(super) fn run_item(
         &self,
         lane: usize,
         state: &mut Option<W::State>,
         item: T,
+        trace: &Carried,
+        seq: u64,
+        attempt: u32,
     ) -> Result<W::Out, TaskError<W::Error>> {
+        let entered = trace.item(&self.settings.name, seq, attempt);
         if state.is_none() {
             // Apart from the call, so that a panic does not unwind over the item, whose `Drop` may panic, too.
             match panics::catch(|| self.kept_state(lane)) {
                 Ok(kept) => *state = Some(kept),
                 Err(payload) => {
+                    entered.panicked(&payload);
                     let error = panicked(payload);
                     panics::drop_each([item]);
                     return Err(error);
@@ -363,6 +369,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         }
         let Some(kept) = state else { unreachable!("it was made above") };
         panics::catch(|| self.work.run(kept, item)).unwrap_or_else(|payload| {
+            entered.panicked(&payload);
             // A state that a panic has passed may be half-changed.
             panics::drop_each(state.take());
             Err(panicked(payload))

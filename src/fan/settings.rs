@@ -9,6 +9,7 @@ use crate::pool::{NORMAL, Priority};
 #[cfg(feature = "timings")]
 use crate::sync::Arc;
 use crate::sync::Keys;
+use crate::trace::Name;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -148,6 +149,7 @@ pub(super) enum Spread {
 
 /// A service's options, checked.
 pub(super) struct Settings<'a, T> {
+    pub(super) name: Name,
     pub(super) route: Spread,
     pub(super) lanes: usize,
     pub(super) limit: usize,

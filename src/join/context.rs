@@ -5,6 +5,7 @@ use super::half::{Half, Header, promote};
 use crate::group::{Host, TaskGroup};
 use crate::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use crate::sync::{Arc, MODEL, Mutex, MutexGuard, Weak, broken, is_eager, local};
+use crate::trace::{Carried, Place as Kept};
 use std::cell::Cell;
 use std::fmt;
 use std::mem;
@@ -38,6 +39,8 @@ pub(super) struct Context {
     pub(super) exposed: [AtomicPtr<Header>; LEVELS],
     /// Held by whoever promotes. The group is where this context's halves are queued; made for the first of them.
     home: Mutex<Option<Arc<TaskGroup>>>,
+    /// From where the outermost fork was called.
+    trace: Kept,
 }
 
 impl Context {
@@ -49,6 +52,7 @@ impl Context {
             beat: AtomicBool::new(eager),
             exposed: [const { ptr::null_mut() }; LEVELS].map(AtomicPtr::new),
             home: Mutex::new(None),
+            trace: Kept::new(),
         })
     }
 
@@ -60,7 +64,7 @@ impl Context {
             return;
         }
         match self.take_exposed() {
-            Some(node) => promote(forks, &mut home, node),
+            Some(node) => promote(forks, &mut home, node, self.trace.get()),
             None => self.beat.store(true, Ordering::Relaxed),
         }
     }
@@ -121,6 +125,7 @@ impl Forks {
     /// Makes the calling thread the owner of a context, whose halves are queued in `home`. `None` if there can be no
     /// context.
     pub(super) fn enter(self: &Arc<Self>, home: Option<Arc<TaskGroup>>) -> Option<Entered<'_>> {
+        let trace = Carried::capture(None);
         let (context, wake) = {
             let mut contexts = self.lock()?;
             let wake = !mem::replace(&mut contexts.ticking, true);
@@ -148,6 +153,7 @@ impl Forks {
             })
         });
         let entered = Entered { forks: self, context, outer };
+        entered.context().trace.put(trace);
         if home.is_some() {
             *entered.context().home.lock() = home;
         }
@@ -275,13 +281,13 @@ impl Here {
         }
         let Some(forks) = context.forks.upgrade() else { unreachable!("whoever forks borrows the pool") };
         if let Some(node) = context.take_exposed() {
-            return promote(&forks, &mut home, node);
+            return promote(&forks, &mut home, node, context.trace.get());
         }
         let frontier = self.frontier.get();
         if frontier != self.newest.get() {
             // SAFETY: [node]: the frontier is live while it is the frontier.
             let node = unsafe { (*frontier).next.get() };
-            promote(&forks, &mut home, node);
+            promote(&forks, &mut home, node, context.trace.get());
             self.frontier.set(node);
         }
     }
@@ -312,6 +318,7 @@ impl Drop for Entered<'_> {
                 }
             }
         }
+        self.context().trace.put(Carried::none());
         // A beat that came too late is not for the next stay.
         self.context().beat.store(self.context().eager, Ordering::Relaxed);
         let mut contexts = self.forks.contexts.lock();

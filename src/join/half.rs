@@ -7,6 +7,7 @@ use crate::job::{Call, Job, Verdict};
 use crate::panics::{self, Payload};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, broken};
+use crate::trace::Carried;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ptr;
@@ -139,6 +140,7 @@ impl Half {
 struct Lent {
     half: Arc<Half>,
     started: bool,
+    trace: Carried,
 }
 
 impl Lent {
@@ -148,6 +150,7 @@ impl Lent {
             self.started = true;
             let half = &self.half;
             {
+                let _span = self.trace.half();
                 let _entered = half.forks.enter(Some(half.group.clone()));
                 // SAFETY: [node]: the job was taken from the queue, so the closure is this thread's, and the owner
                 // stays until `end` below.
@@ -170,7 +173,7 @@ impl Drop for Lent {
 }
 
 /// Makes a job of a half and queues it. The caller holds the context's lock and the node's slot, or owns the node.
-pub(super) fn promote(forks: &Arc<Forks>, home: &mut Option<Arc<TaskGroup>>, node: *const Header) {
+pub(super) fn promote(forks: &Arc<Forks>, home: &mut Option<Arc<TaskGroup>>, node: *const Header, trace: Carried) {
     let host = &forks.host;
     let new_group = || {
         let group = TaskGroup::new(host.clone(), Options::new(LANE));
@@ -180,7 +183,7 @@ pub(super) fn promote(forks: &Arc<Forks>, home: &mut Option<Arc<TaskGroup>>, nod
     let home = home.get_or_insert_with(new_group).clone();
     let (tag, group, forks) = (home.next_tag(), new_group(), forks.clone());
     let half = Arc::new(Half { node, home: home.clone(), tag, group, forks, state: AtomicUsize::new(PENDING) });
-    let lent = Lent { half: half.clone(), started: false };
+    let lent = Lent { half: half.clone(), started: false, trace };
     // SAFETY: [node]: the owner leaves the node alone until it has taken the lock that the caller holds.
     let place = unsafe { &(*node).half };
     place.set(Arc::into_raw(half));

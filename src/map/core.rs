@@ -9,6 +9,7 @@ use crate::panics;
 use crate::scope::Door;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, now};
+use crate::trace::Carried;
 use std::collections::VecDeque;
 
 pub(super) struct Core<'scope, T, W: Work<T>> {
@@ -20,6 +21,8 @@ pub(super) struct Core<'scope, T, W: Work<T>> {
     halted: AtomicBool,
     pub(super) cancel: Option<CancelToken>,
     limited: bool,
+    /// From where the map was begun.
+    trace: Carried,
 }
 
 /// Whose limit and token a map obeys.
@@ -41,7 +44,8 @@ where
         let own = rules == Rules::Own;
         let cancel = door.group().options().cancel.clone().filter(|_| own);
         let limited = own && door.group().is_limited();
-        Arc::new(Core { work, pace, door, board: Board::new(), halted: AtomicBool::new(false), cancel, limited })
+        let (halted, trace) = (AtomicBool::new(false), Carried::capture(door.group().options().name.as_ref()));
+        Arc::new(Core { work, pace, door, board: Board::new(), halted, cancel, limited, trace })
     }
 
     /// Queues a job that runs items.
@@ -65,11 +69,11 @@ where
             self.follow(turn);
             let Some(batch) = batch else { break };
             batches += 1;
-            let mut done = self.run_part(&mut state, &batch, &mut chunk);
+            let mut done = self.run_part(&mut state, &batch, &mut chunk, arrival);
             while batch.left() > 0 {
                 // What is done need not wait for the rest.
                 self.follow(self.board.turn(Bring { done, ran: None, arrival: false }, true, || 0));
-                done = self.run_part(&mut state, &batch, &mut chunk);
+                done = self.run_part(&mut state, &batch, &mut chunk, arrival);
             }
             bring = Bring { done, ran: Some(batch), arrival: false };
         }
@@ -98,6 +102,7 @@ where
         state: &mut Option<W::State>,
         batch: &Running<T>,
         chunk: &mut VecDeque<T>,
+        arrival: bool,
     ) -> Option<Done<W::Out>> {
         let at = batch.take(self.pace.chunk(), chunk);
         if chunk.is_empty() {
@@ -105,6 +110,8 @@ where
         }
         let mut results = Vec::with_capacity(if W::MERGES { 1 } else { chunk.len() + batch.left() });
         let (mut ran, mut halted) = (0, false);
+        // The thread that began the map is in its own span, if it has not come with a job.
+        let entered = arrival.then(|| self.trace.map_batch());
         let began = now();
         let (mut last, mut looked, mut looks, mut takes) = (began, 0, 1, 1);
         let caught = panics::catch(|| {
@@ -139,6 +146,12 @@ where
         });
         let end = if looked == ran { last } else { now() };
         self.pace.record(ran, (end - began).saturating_sub(looks * LOOKING + takes * TAKING));
+        if let Some(entered) = entered {
+            if let Err(payload) = &caught {
+                entered.panicked(payload);
+            }
+            entered.leave();
+        }
         let end = match caught {
             Ok(()) if !halted => return Some(Done { at, count: ran, ran, results, end: End::Whole }),
             Ok(()) => End::Unrun,

@@ -37,6 +37,7 @@ use crate::join::Forks;
 use crate::panics;
 use crate::scope::{self, Scope};
 use crate::sync::{Arc, Mutex};
+use crate::trace::Carried;
 use builder::Config;
 use cpus::Follower;
 use shared::Shared;
@@ -348,16 +349,17 @@ impl Pool {
             return Err(Refused::new(task, RefusedReason::Closed));
         }
         let results = Mutex::new(Vec::new());
+        let carried = Carried::capture(None);
         let ended = self.scope_result(|s| {
             // The roster's lock keeps a retirement behind these jobs on each worker's channel.
             let roster = self.shared.roster.lock();
             results.lock().resize_with(roster.len(), || None);
             for (at, (index, bound)) in roster.bound().enumerate() {
                 let (task, results) = (&task, &results);
-                bound.push(s.lend(move || {
+                bound.push(s.lend(carried.clone().wrap(move || {
                     let result = task(index);
                     results.lock()[at] = Some(result);
-                }));
+                })));
             }
         });
         let results = results.into_inner().into_iter().flatten();
@@ -391,7 +393,9 @@ pub(crate) fn spawn_in<F>(group: &Arc<TaskGroup>, task: F) -> Result<(), Refused
 where
     F: FnOnce() + Send + 'static,
 {
-    group.push_if_open(task, Job::plain).map_err(|task| Refused::new(task, RefusedReason::Closed))
+    let carried = Carried::capture(group.options().name.as_ref());
+    let wrap = |task| Job::plain(carried.wrap(task));
+    group.push_if_open(task, wrap).map_err(|task| Refused::new(task, RefusedReason::Closed))
 }
 
 pub(crate) fn submit_in<F, T>(group: &Arc<TaskGroup>, task: F) -> Result<Handle<T>, Refused<F>>
@@ -399,9 +403,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    let carried = Carried::capture(group.options().name.as_ref());
     let mut handle = None;
     let pushed = group.push_if_open(task, |task| {
-        let (job, joinable) = handle::task(group, task);
+        let (job, joinable) = handle::task(group, carried.wrap(task));
         handle = Some(joinable);
         job
     });

@@ -10,6 +10,7 @@ use crate::panics;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Sender};
 use crate::sync::{Arc, broken, thread};
+use crate::trace;
 use std::time::Instant;
 
 /// A worker that serves.
@@ -82,11 +83,13 @@ impl Shared {
         let reports = (may_wait && self.config.on_start.is_some()).then_some(reports);
         let mut waiting_for = 0;
         let mut grown = Ok(());
+        let from;
         {
             let mut roster = self.roster.lock();
             if roster.ending {
                 return Err(ResizeError::Closed);
             }
+            from = roster.slots.len();
             while roster.slots.len() > size {
                 let last = roster.slots.len() - 1;
                 self.retire_at(&mut roster, last);
@@ -120,6 +123,7 @@ impl Shared {
                 panics::discard(payload);
             }
         }
+        self.tell_size(from, &grown);
         Ok(grown?)
     }
 
@@ -154,6 +158,17 @@ impl Shared {
     fn replace(&self) {
         if let Some(staff) = &self.staff {
             staff.replace();
+        }
+    }
+
+    /// Tells what came of a resize. No lock may be held.
+    fn tell_size(&self, from: usize, grown: &Result<(), BuildError>) {
+        if let Err(BuildError::Thread { source, .. }) = grown {
+            trace::thread_refused(&self.config.name, source);
+        }
+        let to = self.workers.load(Ordering::Relaxed);
+        if to != from {
+            trace::resized(&self.config.name, from, to);
         }
     }
 

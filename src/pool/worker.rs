@@ -14,6 +14,7 @@ use crate::panics::{self, Payload};
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Either, Receiver, RecvError, Sender, recv_either};
 use crate::sync::{Arc, Weak, broken, local, now};
+use crate::trace;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,9 @@ impl Worker {
         CURRENT.with(|current| current.set(Some((self.shared.id, self.station.index))));
         let place = Some((Arc::downgrade(&self.shared), self.station.clone()));
         PLACE.with(|kept| *kept.borrow_mut() = place);
+        if self.started.is_none() {
+            self.tell_size(|to| (to.saturating_sub(1), to));
+        }
         if self.start() {
             self.work();
         } else {
@@ -79,6 +83,7 @@ impl Worker {
             }
             self.answer_own(notice);
         }
+        self.tell_size(|to| (to + 1, to));
         if let Some(hook) = &self.shared.config.on_stop {
             {
                 // Under the lock that `wait_idle_left` holds between its look and its wait.
@@ -92,6 +97,14 @@ impl Worker {
         }
         PLACE.with(|kept| *kept.borrow_mut() = None);
         self.shared.leave_roster(&self.station);
+    }
+
+    /// Tells that an elastic pool has grown or shrunk by this worker: on its own thread, where a subscriber that blocks holds up nobody else.
+    fn tell_size(&self, sizes: impl FnOnce(usize) -> (usize, usize)) {
+        if self.shared.staff.is_some() && !self.shared.is_closed() {
+            let (from, to) = sizes(self.shared.workers.load(Ordering::Relaxed));
+            trace::resized(&self.shared.config.name, from, to);
+        }
     }
 
     /// Runs the start hook and reports; returns whether the worker may work.

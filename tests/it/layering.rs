@@ -59,16 +59,16 @@ fn unsafe_stands_in_three_places() {
 
 #[test]
 fn layers_know_only_those_below() {
-    // Lowest first. `error` and `cancel` know only `sync` and `panics`; `resilience` and `object_pool` know only those and `error`.
+    // Lowest first. `error` and `cancel` know only `sync` and `panics`; `resilience` and `object_pool` know only those, `error` and `trace`.
     let layers = [
         "sync",
         "panics",
         "error",
+        "trace",
         "cancel",
         "resilience",
         "object_pool",
         "observe",
-        "trace",
         "job",
         "group",
         "handle",
@@ -168,6 +168,8 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::WorkerCounts>();
     send_sync::<fanpool::WorkerMetrics>();
     send_sync::<fanpool::WorkerState>();
+    send_sync::<fanpool::trace::TraceParent>();
+    send_sync::<fanpool::trace::TraceParentError>();
     fn send<T: Send>() {}
     send::<fanpool::MonitorBuilder>();
     send::<fanpool::Rule>();

@@ -69,6 +69,7 @@ mod retry_attacked;
 mod retry_budget_property;
 mod retry_property;
 mod tasks;
+mod trace_parent;
 mod values;
 mod waiting;
 

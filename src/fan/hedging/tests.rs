@@ -4,6 +4,7 @@ use super::*;
 use crate::fan::FanOut;
 use crate::fan::service::Service;
 use crate::testing::ManualClock;
+use crate::trace::Carried;
 
 /// The first is due before the clock could be set for it, and another was noted meanwhile, which relies on that.
 #[test]
@@ -14,7 +15,7 @@ fn what_is_noted_while_the_clock_is_being_set_is_not_forgotten() {
     core.pause();
     let guard = core.guard.as_deref().unwrap();
     let hedging = guard.hedging.as_ref().unwrap();
-    let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, item: seq };
+    let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, trace: Carried::none(), item: seq };
     let began = clock.now();
     clock.advance(second);
     let at = hedging.begin(entry(0), 1, began).unwrap();
@@ -121,7 +122,7 @@ fn the_key_of_a_late_copy_is_not_stuck_behind_another_item() {
 #[test]
 fn a_retry_is_not_hedged_by_the_time_of_the_attempt_before() {
     let hedging = Hedging::<u64, ()>::new(Duration::from_secs(10));
-    let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, item: seq };
+    let entry = |seq| Entry { seq, sent: 0, mark: 0, class: crate::pool::NORMAL, trace: Carried::none(), item: seq };
     let start = Instant::now();
     hedging.begin(entry(0), 1, start);
     let _ = hedging.fail(0, Some(Past::none()), Some(TaskError::Failed(())));
@@ -154,7 +155,7 @@ fn no_error_is_dropped_under_the_lock() {
     std::thread::spawn(move || {
         let hedging = Arc::new(Hedging::<u64, Bad>::new(Duration::ZERO));
         let bad = || TaskError::Failed(Bad(Arc::downgrade(&hedging)));
-        let entry = Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, item: 0 };
+        let entry = Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, trace: Carried::none(), item: 0 };
         let start = Instant::now();
         let mut past = Past::none();
         (0..15).for_each(|_| past.failed(bad()));
@@ -229,7 +230,11 @@ fn the_key_is_free_when_the_first_answer_has_landed_and_the_other_attempt_has_en
     for other_ends_before in [true, false] {
         let hedging = Hedging::<u64, ()>::new(Duration::ZERO);
         let start = Instant::now();
-        hedging.begin(Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, item: 0 }, 1, start);
+        hedging.begin(
+            Entry { seq: 0, sent: 0, mark: 0, class: crate::pool::NORMAL, trace: Carried::none(), item: 0 },
+            1,
+            start,
+        );
         assert_eq!(hedging.overdue(start, None, drop), 1);
         let (won, _) = hedging.succeed(0);
         assert!(won.first && won.lands && !won.last);

@@ -5,6 +5,7 @@ use super::window::{Tally, Window};
 use super::{BreakerChange, BreakerCounts, BreakerOpen, BreakerState};
 use crate::resilience::{Clock, later};
 use crate::sync::broken;
+use crate::trace;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -228,7 +229,7 @@ impl Machine {
         self.next_era();
         self.counts.changes += 1;
         self.made_room |= matches!(self.phase, Phase::Closed(_));
-        if options.on_change.is_some() {
+        if options.on_change.is_some() || trace::is_on() {
             self.untold.push_back(BreakerChange { key: self.key, from, to: self.state(), at, calls, failures });
         }
     }

@@ -40,6 +40,7 @@ pub(crate) use waiters::Waiter;
 
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Mutex, Weak, broken};
+use crate::trace;
 use builder::Options;
 use machine::{Machine, Now};
 use std::fmt;
@@ -299,6 +300,8 @@ impl CircuitBreaker {
                 return;
             };
             drop(machine);
+            let BreakerChange { key, from, to, calls, failures, .. } = change;
+            trace::breaker_changed(key, from, to, calls, failures);
             if self.inner.options.on_change.call(change) {
                 self.inner.machine.lock().counts.callback_panics += 1;
             }
