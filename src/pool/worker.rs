@@ -8,7 +8,7 @@
 use super::shared::Shared;
 use super::station::{Doing, Station};
 use crate::error::TaskPanicked;
-use crate::group::TaskGroup;
+use crate::group::{Host, TaskGroup};
 use crate::job::Verdict;
 use crate::panics::{self, Payload};
 use crate::sync::atomic::Ordering;
