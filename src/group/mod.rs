@@ -77,6 +77,8 @@ use std::fmt;
 pub(crate) trait Host: Send + Sync {
     /// Sends a ticket: some worker will call [`TaskGroup::serve`] on it, once.
     fn post(&self, ticket: Arc<TaskGroup>);
+    /// A task came to a group whose ticket is on its way. If threads were refused for it and nobody will ask again, this does.
+    fn nudge(&self);
     /// How many workers there are, those included that were told to leave and have not, or how many there may be if that changes by
     /// itself: no group has more helpers.
     fn size(&self) -> usize;
@@ -257,11 +259,15 @@ impl TaskGroup {
     fn enqueue(self: &Arc<Self>, mut inbox: MutexGuard<'_, Inbox>, job: Job<'static>) {
         inbox.arrived.push_back(job);
         self.add_pending(&mut inbox, 1);
+        let posted = inbox.posted;
         let post = self.take_post(&mut inbox);
         if inbox.waiting > 0 && !broken!("push_wakes_no_owner") {
             self.changed.notify_all();
         }
         drop(inbox);
+        if posted {
+            self.host.nudge();
+        }
         self.post_if(post);
     }
 

@@ -13,7 +13,7 @@ use super::station::Station;
 use crate::group::TaskGroup;
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Arc, Mutex, broken, now};
+use crate::sync::{Arc, Mutex, broken};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -75,8 +75,7 @@ impl Lanes {
         (Lanes { state: Mutex::new(state), bell }, rings)
     }
 
-    pub(super) fn post(&self, ticket: Arc<TaskGroup>) -> Posted {
-        let now = now();
+    pub(super) fn post(&self, ticket: Arc<TaskGroup>, now: Instant) -> Posted {
         let posted = {
             let mut state = self.state.lock();
             if !state.open {
@@ -147,9 +146,13 @@ impl Lanes {
         state.ready == 0 && state.has_tickets()
     }
 
-    /// A worker is ready from now on.
+    /// A worker is ready from now on, unless its start hook blocks. That is noted before it is parted, so either it is seen here or the
+    /// parting comes later.
     pub(super) fn join(&self, station: &Station) {
         let mut state = self.state.lock();
+        if station.is_blocked() {
+            return;
+        }
         state.ready += usize::from(!station.ready.swap(true, Ordering::Relaxed));
     }
 

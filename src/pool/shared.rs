@@ -10,7 +10,7 @@ use super::{Config, Counts};
 use crate::group::{Host, Options, Tally, TaskGroup};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::channel::{self, Receiver, Sender};
-use crate::sync::{Arc, Condvar, Mutex, Weak, thread};
+use crate::sync::{Arc, Condvar, Mutex, Weak, broken, now, thread};
 
 pub(super) struct Shared {
     /// Tells pools apart in a worker's thread-local.
@@ -106,6 +106,15 @@ impl Shared {
         }
     }
 
+    /// Discards the detached tasks that have not started.
+    pub(super) fn discard_all(&self) {
+        for group in self.groups() {
+            if group.options().detached {
+                group.discard_queued();
+            }
+        }
+    }
+
     /// Whether this is a copy of the pool in a forked process.
     pub(super) fn is_forked(&self) -> bool {
         self.process != std::process::id()
@@ -155,9 +164,16 @@ impl Shared {
 
 impl Host for Shared {
     fn post(&self, ticket: Arc<TaskGroup>) {
-        let posted = self.lanes.post(ticket);
+        let now = if broken!("tickets_age_by_the_system") { now() } else { self.config.clock.now() };
+        let posted = self.lanes.post(ticket, now);
         if let Some(staff) = &self.staff {
             staff.posted(posted.lacking, posted.unwatched);
+        }
+    }
+
+    fn nudge(&self) {
+        if let Some(staff) = &self.staff {
+            staff.nudge();
         }
     }
 
@@ -245,6 +261,8 @@ impl Host for Bound {
         // A worker reads its channel to the end before it leaves, and is pushed to only while it is in the roster.
         let _ = channel::send(&self.own, Notice::Help(ticket));
     }
+
+    fn nudge(&self) {}
 
     fn size(&self) -> usize {
         1
