@@ -82,9 +82,15 @@ use std::time::{Duration, Instant};
 pub(crate) trait Host: Send + Sync {
     /// Sends a ticket: some worker will call [`TaskGroup::serve`] on it, once.
     fn post(&self, ticket: Arc<TaskGroup>);
+    /// A task came to a group whose ticket is on its way. If threads were refused for it and nobody will ask again, this does.
+    fn nudge(&self);
     /// How many workers there are, those included that were told to leave and have not, or how many there may be if that changes by
     /// itself: no group has more helpers.
     fn size(&self) -> usize;
+    /// Whether workers come and go by themselves, and [`Host::nudge`] is called.
+    fn is_elastic(&self) -> bool {
+        false
+    }
     /// Whether new tasks are refused.
     fn is_closed(&self) -> bool;
     /// Adds to the pool's counts what a thread ran without a ticket. Called before the tasks are settled.
@@ -201,6 +207,8 @@ pub(crate) struct TaskGroup {
     /// The last tag that was given out. A number and no address: a mark may outlive its job for a moment.
     tags: AtomicUsize,
     changed: Condvar,
+    /// Whether threads may be lacking for a ticket.
+    elastic: bool,
     options: Options,
     host: Arc<dyn Host>,
     #[cfg(feature = "timings")]
@@ -235,6 +243,7 @@ impl TaskGroup {
             busy: AtomicBool::new(false),
             tags: AtomicUsize::new(0),
             changed: Condvar::new(),
+            elastic: host.is_elastic(),
             options,
             host,
             #[cfg(feature = "timings")]
@@ -290,11 +299,15 @@ impl TaskGroup {
         inbox.arrived.push_back(job);
         inbox.arrivals = inbox.arrivals.wrapping_add(1);
         self.add_pending(&mut inbox, 1);
+        let posted = self.elastic && inbox.posted;
         let post = self.take_post(&mut inbox);
         if inbox.waiting > 0 && !broken!("push_wakes_no_owner") {
             self.changed.notify_all();
         }
         drop(inbox);
+        if posted {
+            self.host.nudge();
+        }
         self.post_if(post);
     }
 

@@ -114,6 +114,7 @@ impl Pool {
         if self.shared.is_inside() {
             return Err(WouldDeadlock);
         }
+        Host::nudge(&*self.shared);
         self.shared.live.wait();
         Ok(())
     }

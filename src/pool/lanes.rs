@@ -135,9 +135,13 @@ impl Lanes {
         state.ready == 0 && state.has_tickets()
     }
 
-    /// A worker is ready from now on.
+    /// A worker is ready from now on, unless its start hook blocks. That is noted before it is parted, so either it is seen here or the
+    /// parting comes later.
     pub(super) fn join(&self, station: &Station) {
         let mut state = self.state.lock();
+        if station.is_blocked() {
+            return;
+        }
         state.ready += usize::from(!station.ready.swap(true, Ordering::Relaxed));
     }
 

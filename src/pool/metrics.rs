@@ -77,6 +77,7 @@ impl Shared {
         };
         let serving = workers.iter().filter(|worker| worker.busy_for.is_some()).count();
         WorkerCounts {
+            starting: of(WorkerState::Starting),
             idle: of(WorkerState::Idle),
             busy: of(WorkerState::Busy),
             blocked: of(WorkerState::Blocked),
@@ -85,7 +86,6 @@ impl Shared {
             max,
             callers: running.saturating_sub(serving),
             refused: self.staff.as_ref().map_or(0, |staff| staff.refusals().count),
-            ..WorkerCounts::default()
         }
     }
 }
@@ -102,6 +102,7 @@ pub(super) fn of_worker(station: &Arc<Station>, now: Instant) -> WorkerMetrics {
         (true, ..) => WorkerState::Leaving,
         (false, true, true) => WorkerState::Blocked,
         (false, true, false) => WorkerState::Busy,
+        (false, false, _) if duty.doing == Doing::Hook => WorkerState::Starting,
         (false, false, _) => WorkerState::Idle,
     };
     WorkerMetrics {

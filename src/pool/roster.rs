@@ -1,7 +1,7 @@
 //! The list of workers: starting, retiring and joining threads.
 
 use super::shared::Shared;
-use super::station::Station;
+use super::station::{Doing, Station};
 use super::worker::{Notice, Report, Worker};
 use super::{BusyWorker, MAX_WORKERS};
 use crate::error::{BuildError, ResizeError, TaskPanicked};
@@ -60,6 +60,14 @@ impl Roster {
         self.over
     }
 
+    /// Takes out the retired workers whose threads have ended.
+    fn take_ended(&mut self) -> Vec<(Arc<Station>, thread::JoinHandle)> {
+        let (ended, others) =
+            std::mem::take(&mut self.retired).into_iter().partition(|(_, thread)| thread.is_finished());
+        self.retired = others;
+        ended
+    }
+
     /// The idle worker with the highest index.
     pub(super) fn idle(&self) -> Option<usize> {
         self.slots.iter().rposition(|slot| slot.station.is_listening())
@@ -94,7 +102,9 @@ impl Shared {
                 let last = roster.slots.len() - 1;
                 self.retire_at(&mut roster, last);
             }
-            while roster.slots.len() < size {
+            // Those that were told to leave and have not are threads, too.
+            let most = self.staff.as_ref().map_or(usize::MAX, |staff| staff.options.max);
+            while roster.slots.len() < size && (roster.alive < most || broken!("resized_above_max")) {
                 if let Err(source) = self.start_in(&mut roster, reports.clone()) {
                     grown = Err(BuildError::Thread { wanted: size, started: roster.slots.len(), source });
                     break;
@@ -181,7 +191,8 @@ impl Shared {
 
     fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {
         let (own, notices) = channel::unbounded();
-        let (station, bell) = (Station::new(index), self.bell.clone());
+        let doing = if self.config.on_start.is_some() { Doing::Hook } else { Doing::Listening };
+        let (station, bell) = (Station::new(index, doing), self.bell.clone());
         let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
         let name = format!("{}-{index}", self.config.name);
         let bound = self.bound_group(own.clone());
@@ -227,25 +238,45 @@ impl Shared {
         self.publish(&roster);
     }
 
-    /// A worker's last step.
-    pub(super) fn leave_roster(self: &Arc<Self>, station: &Station) {
+    /// Says that no worker is started any more, if there is none now; returns whether there is none.
+    pub(super) fn give_up(&self) -> bool {
+        let mut roster = self.roster.lock();
+        roster.over |= roster.alive == 0;
+        roster.alive == 0
+    }
+
+    /// A worker's last step. One that was not `fit`, because its start hook failed, is not replaced at the end: the next may not be either.
+    pub(super) fn leave_roster(self: &Arc<Self>, station: &Station, fit: bool) {
         let mut roster = self.roster.lock();
         roster.alive -= 1;
         self.add(&station.tally());
         station.left.store(true, Ordering::Relaxed);
-        self.keep_one(&mut roster);
+        if fit || broken!("unfit_is_replaced") {
+            self.keep_one(&mut roster);
+        }
         self.publish(&roster);
         let last = roster.alive == 0 && roster.ending;
+        // Whoever ends the pool joins and counts those that are left then.
+        let joins = self.staff.is_some() && !roster.ending && !broken!("left_are_not_joined");
+        let ended = if joins { roster.take_ended() } else { Vec::new() };
         if !broken!("leaver_wakes_nobody") {
             self.left.notify_all();
         }
         drop(roster);
+        if last && self.live.is_busy() {
+            // No thread was to be had for these, and whoever ends the pool may be gone.
+            self.discard_all();
+        }
         if last && !broken!("last_keeps_the_tickets") {
             // Tickets that nobody will pick hold their groups, and those this value.
             self.lanes.close();
         }
         // There is room for one more thread now.
         self.replace();
+        for (_, thread) in ended {
+            // It may be in its thread-local destructors, which hold up nobody but this thread. None of them joins this one.
+            thread.join();
+        }
     }
 
     /// Lets go of the retired workers whose threads have ended, so that resizing to and fro keeps nothing behind.
@@ -253,29 +284,11 @@ impl Shared {
     /// Such a thread may still be in its thread-local destructors, which is what joining waits for. A task does not
     /// wait, and nobody waits for himself.
     fn reap(&self) {
-        let mut ended = Vec::new();
-        {
-            let mut roster = self.roster.lock();
-            let mut at = 0;
-            while at < roster.retired.len() {
-                if roster.retired[at].1.is_finished() {
-                    ended.push(roster.retired.swap_remove(at));
-                } else {
-                    at += 1;
-                }
-            }
-        }
+        let ended = self.roster.lock().take_ended();
         if !self.is_inside() {
             for (_, thread) in ended {
                 thread.join();
             }
-        }
-    }
-
-    /// Closes the lanes if there is no thread, and there will be none.
-    pub(super) fn close_if_left(&self) {
-        if self.roster.lock().alive == 0 {
-            self.lanes.close();
         }
     }
 

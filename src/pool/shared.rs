@@ -122,6 +122,15 @@ impl Shared {
         }
     }
 
+    /// Discards the detached tasks that have not started.
+    pub(super) fn discard_all(&self) {
+        for group in self.groups() {
+            if group.options().detached {
+                group.discard_queued();
+            }
+        }
+    }
+
     /// Whether this is a copy of the pool in a forked process.
     pub(super) fn is_forked(&self) -> bool {
         self.process != std::process::id()
@@ -189,6 +198,16 @@ impl Host for Shared {
                 staff.posted(&ticket, posted.lacking, posted.unwatched);
             }
         }
+    }
+
+    fn nudge(&self) {
+        if let Some(staff) = &self.staff {
+            staff.nudge();
+        }
+    }
+
+    fn is_elastic(&self) -> bool {
+        self.staff.is_some()
     }
 
     fn size(&self) -> usize {
@@ -284,6 +303,8 @@ impl Host for Bound {
         // A worker reads its channel to the end before it leaves, and is pushed to only while it is in the roster.
         let _ = channel::send(&self.own, Notice::Help(ticket));
     }
+
+    fn nudge(&self) {}
 
     fn size(&self) -> usize {
         1

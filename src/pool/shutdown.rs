@@ -182,7 +182,7 @@ impl Pool {
         let shared = &self.shared;
         shared.close();
         if matches!(how, How::Now) || shared.is_forked() {
-            self.discard_all();
+            shared.discard_all();
         }
         shared.gate.set(false);
         shared.seal();
@@ -192,30 +192,29 @@ impl Pool {
         let inside = shared.is_inside();
         if !inside {
             let deadline = if let How::Until(deadline) = how { deadline } else { None };
-            if !shared.wait_left(deadline) {
-                self.discard_all();
-                shared.retire_all();
-                shared.wait_idle_left();
+            loop {
+                if !shared.wait_left(deadline) {
+                    shared.discard_all();
+                    shared.retire_all();
+                    shared.wait_idle_left();
+                    break;
+                }
+                // The alarm of an elastic pool may have started a worker since.
+                if shared.give_up() {
+                    break;
+                }
             }
-            if shared.staff.is_some() {
-                // If the operating system gave no thread for what was pending, it is reported; and tickets that nobody came for
-                // hold the pool.
-                self.discard_all();
-                shared.close_if_left();
-            }
+        }
+        if shared.staff.is_some() && !shared.is_forked() && shared.give_up() {
+            // If the operating system gave no thread for what was pending, it is reported; and tickets that nobody came for
+            // hold the pool.
+            shared.discard_all();
+            shared.lanes.close();
         }
         if !shared.is_forked() {
             self.timer.end();
         }
         let (threads_joined, threads_busy) = shared.join_left(inside);
         Shutdown { tasks: shared.counts(), threads_joined, threads_busy }
-    }
-
-    fn discard_all(&self) {
-        for group in self.shared.groups() {
-            if group.options().detached {
-                group.discard_queued();
-            }
-        }
     }
 }

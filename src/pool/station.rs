@@ -51,8 +51,8 @@ struct Ended {
 }
 
 impl Station {
-    pub(super) fn new(index: usize) -> Arc<Station> {
-        let duty = Duty { doing: Doing::Listening, blocked: 0, since: now(), busy: Duration::ZERO };
+    pub(super) fn new(index: usize, doing: Doing) -> Arc<Station> {
+        let duty = Duty { doing, blocked: 0, since: now(), busy: Duration::ZERO };
         Arc::new(Station {
             index,
             retiring: AtomicBool::new(false),
@@ -73,6 +73,10 @@ impl Station {
 
     pub(super) fn is_listening(&self) -> bool {
         self.duty.lock().doing == Doing::Listening
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.duty.lock().blocked > 0
     }
 
     /// Enters a call of `blocking`, or leaves one; returns how many there are.

@@ -71,7 +71,8 @@ impl Worker {
         if self.started.is_none() {
             self.tell_size(|to| (to.saturating_sub(1), to));
         }
-        if self.start() {
+        let fit = self.start();
+        if fit {
             self.work();
         } else {
             self.wait_for_retirement();
@@ -96,7 +97,7 @@ impl Worker {
             }
         }
         PLACE.with(|kept| *kept.borrow_mut() = None);
-        self.shared.leave_roster(&self.station);
+        self.shared.leave_roster(&self.station, fit);
     }
 
     /// Tells that an elastic pool has grown or shrunk by this worker: on its own thread, where a subscriber that blocks holds up nobody else.
@@ -111,6 +112,7 @@ impl Worker {
     fn start(&mut self) -> bool {
         let Some(hook) = &self.shared.config.on_start else { return true };
         let result = panics::catch(|| hook(self.station.index));
+        self.station.set_doing(Doing::Listening);
         let fit = result.is_ok();
         match (self.started.take(), result) {
             // Nobody listens only if whoever started this worker gave up; it will be retired.
@@ -162,10 +164,13 @@ impl Worker {
 
     /// Blocks until there is something to do.
     fn listen(&self) -> Result<Either<Notice, ()>, RecvError> {
-        let resting = self.shared.staff.as_ref().filter(|_| self.bell.is_empty());
-        resting.inspect(|staff| staff.rest());
+        let Some(staff) = &self.shared.staff else { return recv_either(&self.own, &self.bell) };
+        if let Ok(()) = channel::try_next(&self.bell) {
+            return Ok(Either::Second(()));
+        }
+        staff.rest();
         let next = recv_either(&self.own, &self.bell);
-        resting.inspect(|staff| staff.stir());
+        staff.stir();
         next
     }
 

@@ -16,6 +16,7 @@ mod demands_executor;
 mod demands_pipeline;
 mod demands_scope;
 mod elastic;
+mod elastic_attacked;
 mod ending;
 mod fan;
 mod fan_accounting;

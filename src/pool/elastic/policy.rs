@@ -2,6 +2,7 @@
 
 use super::Elastic;
 use super::climb::Climb;
+use crate::resilience::later;
 use std::time::{Duration, Instant};
 
 /// What a look at the pool sees.
@@ -10,6 +11,8 @@ pub(super) struct Sight {
     pub(super) now: Instant,
     /// How long a job has waited in a group whose ticket waits; `None` if none does.
     pub(super) waited: Option<Duration>,
+    /// Whether nobody is to begin with what waits.
+    pub(super) paused: bool,
     /// Workers that were not told to leave, with those in `blocking`.
     pub(super) workers: usize,
     /// Whether a ticket waits and nobody will come for it.
@@ -69,7 +72,8 @@ impl Policy {
 
     pub(super) fn look(&mut self, sight: &Sight) -> Verdict {
         let Elastic { min, max, keep_alive, target_wait, .. } = self.options;
-        let starved = !sight.was_idle && sight.waited.is_some_and(|waited| waited >= target_wait);
+        let idle = sight.was_idle || sight.paused;
+        let starved = !idle && sight.waited.is_some_and(|waited| waited >= target_wait);
         let mut forget = false;
         let mut order = Order::Stay;
         let calm = *self.calm.get_or_insert_with(|| {
@@ -77,7 +81,7 @@ impl Policy {
             sight.now
         });
         if sight.needed || sight.workers < min {
-            order = Order::Start(1);
+            order = Order::Start(min.saturating_sub(sight.workers).max(1));
         } else if let Some(climb) = &mut self.climb {
             order = climb.look(sight, starved, max);
         } else if starved {
@@ -95,14 +99,17 @@ impl Policy {
             (self.calm, forget) = (Some(sight.now), true);
         }
         let next = if sight.waited.is_some() {
-            Some(sight.now + target_wait)
+            sight.now.checked_add(target_wait)
         } else if sight.workers > min || order != Order::Stay {
-            self.calm.map(|calm| calm + keep_alive)
+            // What the clock does not reach never comes.
+            self.calm.and_then(|calm| calm.checked_add(keep_alive))
         } else {
             self.calm = None;
             None
         };
-        Verdict { order, next, forget }
+        let wanting = sight.needed || sight.workers < min;
+        let again = self.refused.map(|(until, _)| until).filter(|until| wanting && *until > sight.now);
+        Verdict { order, next: next.into_iter().chain(again).min(), forget }
     }
 
     /// Whether a thread may be asked for.
@@ -110,13 +117,12 @@ impl Policy {
         self.refused.is_none_or(|(until, _)| now >= until)
     }
 
-    /// A thread was refused. Returns when to ask again.
-    pub(super) fn refused(&mut self, now: Instant) -> Instant {
+    /// A thread was refused. Returns after what time to ask again.
+    pub(super) fn refused(&mut self, now: Instant) -> Duration {
         let before = self.refused.map_or(0, |(_, times)| times);
         let pause = FIRST_RETRY.saturating_mul(1 << before.min(16)).min(LAST_RETRY);
-        let until = now + pause;
-        self.refused = Some((until, before.saturating_add(1)));
-        until
+        self.refused = Some((later(now, pause), before.saturating_add(1)));
+        pause
     }
 
     /// A thread was started.

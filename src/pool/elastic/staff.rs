@@ -7,11 +7,11 @@ use crate::pool::shared::Shared;
 use crate::pool::station::Station;
 use crate::pool::timer::{Alarm, Timer};
 use crate::resilience::{Clock, Sleeper};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::estimate::{self, AtomicUsize};
 use crate::sync::{Arc, CachePadded, Mutex, OnceLock, Weak, broken};
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What an elastic pool has besides workers.
 pub(in crate::pool) struct Staff {
@@ -22,6 +22,8 @@ pub(in crate::pool) struct Staff {
     policy: Mutex<Policy>,
     idle: CachePadded<Idle>,
     refusals: Mutex<Refusals>,
+    /// The alarm could not be set when it last had to be.
+    deaf: AtomicBool,
 }
 
 /// Estimates, for the policy.
@@ -63,6 +65,7 @@ impl Staff {
             policy: Mutex::new(Policy::new(options)),
             idle: CachePadded::default(),
             refusals: Mutex::new(Refusals::default()),
+            deaf: AtomicBool::new(false),
         }
     }
 
@@ -120,24 +123,54 @@ impl Staff {
     /// Has the alarm set; somebody has marked the lanes as watched.
     fn watch(&self) {
         let Some(pool) = self.pool.upgrade() else { return };
-        if !self.set_alarm(self.clock.now() + self.options.target_wait) {
+        if !self.set_alarm(self.options.target_wait) {
             pool.lanes.unwatch();
         }
     }
 
-    fn set_alarm(&self, at: Instant) -> bool {
+    /// Has the alarm called after that time. If it cannot be, whoever comes next with a task tries again.
+    fn set_alarm(&self, after: Duration) -> bool {
+        let set = self.try_set_alarm(after);
+        self.deaf.store(!set && !broken!("deaf_stays_deaf"), Ordering::Relaxed);
+        set
+    }
+
+    fn try_set_alarm(&self, after: Duration) -> bool {
         let sleeper: Weak<dyn Sleeper> = self.pool.clone();
-        match self.clock.call_at(at, &sleeper) {
-            Some(set) => set,
-            None => {
-                let alarm: Weak<dyn Alarm> = self.pool.clone();
-                self.timer.get().and_then(Weak::upgrade).is_some_and(|timer| timer.set(at, &alarm))
+        // A time that the clock does not reach never comes.
+        while let Some(at) = self.clock.now().checked_add(after) {
+            match self.clock.call_at(at, &sleeper) {
+                Some(true) => return true,
+                // The clock was moved past it meanwhile.
+                Some(false) if !broken!("alarm_passed_is_lost") => {}
+                Some(false) => return false,
+                None => {
+                    let alarm: Weak<dyn Alarm> = self.pool.clone();
+                    return self.timer.get().and_then(Weak::upgrade).is_some_and(|timer| timer.set(at, &alarm));
+                }
             }
+        }
+        false
+    }
+
+    /// Does again what could not be done because threads were refused, that of the alarm too: nobody else will.
+    pub(in crate::pool) fn nudge(&self) {
+        if !self.deaf.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(pool) = self.pool.upgrade() else { return };
+        self.hire(If::Lacking);
+        if pool.lanes.watch() {
+            self.watch();
         }
     }
 
     fn hire(&self, condition: If) {
         let Some(pool) = self.pool.upgrade() else { return };
+        if pool.is_forked() {
+            // Somebody may have held the policy's lock when the process was forked.
+            return;
+        }
         let lacks = match condition {
             If::Lacking => pool.lanes.lacks_workers(),
             If::Waiting | If::Ordered => pool.lanes.has_tickets(),
@@ -191,8 +224,8 @@ impl Staff {
             refusals.count += 1;
             refusals.last = Some(why.into());
         }
-        let again = policy.refused(self.clock.now());
-        let _ = self.set_alarm(again);
+        let pause = policy.refused(self.clock.now());
+        let _ = self.set_alarm(pause);
     }
 
     /// The start hook of a worker that nobody waits for has panicked; the worker is retired.
@@ -213,6 +246,7 @@ impl Staff {
             now,
             waited,
             needed,
+            paused: pool.gate.is_paused() && !broken!("paused_pools_grow"),
             workers: pool.workers.load(Ordering::Relaxed),
             was_idle: was_idle || pool.roster.lock().idle().is_some(),
             always_idle: self.idle.fewest.load(Ordering::Relaxed),
@@ -267,7 +301,9 @@ impl Shared {
         if roster.ending {
             return;
         }
-        for _ in 0..workers {
+        let min = self.staff.as_ref().map_or(0, |staff| staff.options.min);
+        // A smaller size may have been set since the policy looked.
+        for _ in 0..workers.min(roster.len().saturating_sub(min)) {
             let Some(at) = roster.idle() else { break };
             if !self.lanes.part_if_calm(roster.station(at)) {
                 break;
