@@ -112,6 +112,7 @@ fn a_spawn_of_six_words_allocates_nothing_and_one_of_seven_does() {
 }
 
 #[test]
+#[cfg_attr(feature = "tracing", ignore = "a task carries one word more")]
 fn scopes_on_busy_workers_allocate_less_than_once_each() {
     let _alone = ALONE.lock().unwrap();
     let pool = pool(2);
