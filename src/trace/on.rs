@@ -306,6 +306,7 @@ pub(crate) fn breaker_changed(key: Option<u64>, from: impl Debug, to: impl Debug
     contained(|| event!(target: TARGET, Level::WARN, key, ?from, ?to, calls, failures, "breaker changed"));
 }
 
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
 impl TraceParent {
     /// The `traceparent` under which the calling thread works; with the feature `tracing`.
     ///

@@ -19,7 +19,7 @@ const RANDOM: u8 = 2;
 /// Where a call stands in a trace: the value of the header `traceparent` of the W3C Recommendation "Trace Context".
 ///
 /// Parsed from a header of text or bytes, and formatted for the next one. It needs no feature; with the feature `tracing` it also
-/// goes with tasks and items, see [`current`](TraceParent::current).
+/// goes with tasks and items: see `TraceParent::current`.
 ///
 /// A header of a version above 00 is read as far as the Recommendation says, and is written as version 00. Flags that the
 /// Recommendation does not define are not kept. White space around a header's value is not part of it and is refused.
