@@ -128,3 +128,6 @@ impl Policy {
         self.refused = None;
     }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;
