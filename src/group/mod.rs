@@ -83,7 +83,7 @@ pub(crate) trait Host: Send + Sync {
     /// Sends a ticket: some worker will call [`TaskGroup::serve`] on it, once.
     fn post(&self, ticket: Arc<TaskGroup>);
     /// A task came to a group whose ticket is on its way. If threads were refused for it and nobody will ask again, this does.
-    fn nudge(&self);
+    fn nudge(&self) {}
     /// How many workers there are, those included that were told to leave and have not, or how many there may be if that changes by
     /// itself: no group has more helpers.
     fn size(&self) -> usize;

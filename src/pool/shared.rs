@@ -304,8 +304,6 @@ impl Host for Bound {
         let _ = channel::send(&self.own, Notice::Help(ticket));
     }
 
-    fn nudge(&self) {}
-
     fn size(&self) -> usize {
         1
     }

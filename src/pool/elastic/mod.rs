@@ -144,9 +144,11 @@ impl Elastic {
     /// Searches the number of workers with the best throughput, for tasks that wait for something whose capacity is unknown: growing
     /// goes on only while it pays.
     ///
-    /// While tasks wait and nobody is free, the pool counts how many end within ten `target_wait`s (100 ms at least), then tries half as many workers again;
-    /// as long as that gives at least 10 % more, it goes on. If the first step up gave nothing it tries a third fewer, as long as that costs at
-    /// most 5 %. Then it stays, until the throughput has changed by a fifth in two such intervals, and searches anew from there. This is
+    /// While tasks wait and nobody is free, the pool counts how many end within ten `target_wait`s (100 ms at least), or in up to ten times as long if
+    /// these are fewer than 30, then tries half as many workers again; as long as that gives at least 10 % more, it goes on. If the first step
+    /// up gave nothing it tries a third fewer, as long as that costs at most 5 %. It ends at the size that gives what was measured
+    /// if each worker gives as much as before the last step. There it stays, until the throughput has changed by a fifth in two such
+    /// intervals, of 200 tasks now, and searches anew from there. This is
     /// hill climbing on the measured throughput, as the .NET thread pool does it (Hellerstein, Morrison and Eilebrecht,
     /// "Applying control theory in the real world", FeBID 2009), without its constant small waves: a pool in steady load keeps its size.
     ///

@@ -130,3 +130,6 @@ impl Policy {
         self.refused = None;
     }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;
