@@ -37,6 +37,9 @@ pub use fan::{
 pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
+pub use observe::{
+    Alert, AlertState, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Rule, RuleState, RuleStatus,
+};
 pub use panics::capture_panic_locations;
 pub use pool::{
     Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown,

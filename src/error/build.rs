@@ -45,6 +45,25 @@ pub enum BuildError {
         /// The option that excludes it.
         with: &'static str,
     },
+    /// An option that has no default was not given.
+    Missing {
+        /// The option's name.
+        option: &'static str,
+    },
+    /// Two of those that are told apart by their name have the same.
+    Duplicate {
+        /// What they are.
+        option: &'static str,
+        /// Their name.
+        name: String,
+    },
+    /// A rule of a monitor was refused.
+    Rule {
+        /// Its name.
+        rule: String,
+        /// Why.
+        source: Box<BuildError>,
+    },
     /// The thread name holds a NUL byte, which the operating system cannot take.
     Name {
         /// Where in the name it stands.
@@ -85,6 +104,9 @@ impl fmt::Display for BuildError {
                 write!(f, "{option} is {value}; allowed is {allowed}")
             }
             BuildError::Conflict { option, with } => write!(f, "{option} cannot be combined with this {with}"),
+            BuildError::Missing { option } => write!(f, "{option} is missing"),
+            BuildError::Duplicate { option, name } => write!(f, "there are two {option}s named {name:?}"),
+            BuildError::Rule { rule, source } => write!(f, "rule {rule:?}: {source}"),
             BuildError::Name { nul } => write!(f, "the thread name holds a NUL byte at {nul}"),
             BuildError::Thread { wanted, started, source } => {
                 write!(f, "the operating system gave {started} of {wanted} threads: {source}")
@@ -101,6 +123,8 @@ impl Error for BuildError {
         match self {
             BuildError::Thread { source, .. } => Some(source),
             BuildError::StartHook { panicked, .. } => Some(panicked),
+            // What it is about is in the text already.
+            BuildError::Rule { source, .. } => source.source(),
             _ => None,
         }
     }

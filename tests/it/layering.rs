@@ -152,6 +152,16 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::Retry<std::cell::Cell<u8>>>();
     send_sync::<fanpool::RetryBudget>();
     send_sync::<fanpool::RetryError<u8>>();
+    send_sync::<fanpool::Monitor>();
+    send_sync::<fanpool::MonitorCounts>();
+    send_sync::<fanpool::NotifierCounts>();
+    send_sync::<fanpool::RuleStatus>();
+    send_sync::<fanpool::RuleState>();
+    send_sync::<fanpool::Alert>();
+    send_sync::<fanpool::AlertState>();
     fn send<T: Send>() {}
+    send::<fanpool::MonitorBuilder>();
+    send::<fanpool::Rule>();
+    send::<fanpool::Notifier>();
     send::<fanpool::Pooled<std::cell::Cell<u8>>>();
 }
