@@ -38,12 +38,13 @@ pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use observe::{
-    Alert, AlertState, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Rule, RuleState, RuleStatus,
+    Alert, AlertState, Health, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Reason, Rule,
+    RuleState, RuleStatus, Status,
 };
 pub use panics::capture_panic_locations;
 pub use pool::{
-    Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown,
-    Workers, blocking, current_worker,
+    Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, HealthCheck, MAX_WORKERS, Pool, Priority,
+    Shutdown, Workers, blocking, current_worker,
 };
 pub use resilience::{
     BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,

@@ -2,6 +2,7 @@
 
 use super::elastic::Staff;
 use super::gate::Gate;
+use super::health::Checks;
 use super::lanes::Lanes;
 use super::live::Live;
 use super::roster::Roster;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     inside: Mutex<Vec<thread::ThreadId>>,
     /// What sizes the pool, if it is elastic.
     pub(super) staff: Option<Staff>,
+    /// What checks of health remember.
+    pub(super) checks: Checks,
     /// Every group of this pool that may still exist.
     groups: Mutex<Vec<Weak<TaskGroup>>>,
 }
@@ -74,6 +77,7 @@ impl Shared {
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
             staff: elastic.map(|(options, clock)| Staff::new(options, clock, me.clone())),
+            checks: Checks::new(),
         })
     }
 
