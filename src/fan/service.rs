@@ -1,6 +1,7 @@
 //! A service as its ends see it, without the handler's type.
 
 use super::core::{Core, LaneOf};
+use super::health::Sight;
 use super::landing::ServiceCounts;
 use super::serve::Served;
 use super::settings::{Help, Spread};
@@ -9,7 +10,7 @@ use super::{Party, Wait};
 use crate::error::{BuildError, ResizeError, SendReason, TaskError};
 use crate::sync::atomic::Ordering;
 use crate::sync::{broken, thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What inputs ask of a service.
 pub(super) trait Accept<T>: Send + Sync {
@@ -57,6 +58,10 @@ pub(super) trait Service: Send + Sync {
     fn put_off(&self) -> usize;
     fn in_flight(&self) -> usize;
     fn counts(&self) -> ServiceCounts;
+    /// What a check of its health sees, apart from the breakers.
+    fn sight(&self) -> Sight;
+    /// How many of its breakers are open, the key of one, and when the first admits a call.
+    fn open_breakers(&self) -> Option<(usize, Option<u64>, Duration)>;
     /// Whether the calling thread runs an item of this service, or is a worker that it may need.
     fn is_inside(&self) -> bool;
     /// Senders may go on.
@@ -159,6 +164,14 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
 
     fn counts(&self) -> ServiceCounts {
         self.accounts()
+    }
+
+    fn sight(&self) -> Sight {
+        Core::sight(self)
+    }
+
+    fn open_breakers(&self) -> Option<(usize, Option<u64>, Duration)> {
+        Core::open_breakers(self)
     }
 
     fn is_inside(&self) -> bool {

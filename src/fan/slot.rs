@@ -22,6 +22,9 @@ struct Hand<T, R, E> {
     finished: Vec<u64>,
     /// Counts the items that were started, and what the alarm saw of that count.
     turn: usize,
+    /// The item that was started last, and by which worker. Only looked at.
+    item: Option<u64>,
+    worker: Option<u32>,
     seen: usize,
 }
 
@@ -55,6 +58,8 @@ impl<T, R, E> Slot<T, R, E> {
             done: VecDeque::new(),
             finished: Vec::new(),
             turn: 0,
+            item: None,
+            worker: None,
             seen: 0,
         };
         Slot { hand: CachePadded::new(Mutex::new(hand)) }
@@ -62,6 +67,18 @@ impl<T, R, E> Slot<T, R, E> {
 
     pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
         self.hand.lock().owner = owner;
+    }
+
+    pub(super) fn seat(&self, worker: Option<u32>) {
+        let mut hand = self.hand.lock();
+        (hand.worker, hand.item) = (worker, None);
+        hand.turn = hand.turn.wrapping_add(1);
+    }
+
+    /// How many items were started, which one last, and by which worker.
+    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<u32>) {
+        let hand = self.hand.lock();
+        (hand.turn, hand.item, hand.worker)
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {
@@ -90,7 +107,9 @@ impl<T, R, E> Slot<T, R, E> {
         hand.done.extend(done);
         hand.finished.extend(key);
         hand.turn = hand.turn.wrapping_add(1);
-        if halted { None } else { hand.waiting.pop_front() }
+        let next = if halted { None } else { hand.waiting.pop_front() };
+        hand.item = next.as_ref().map(|entry| entry.seq);
+        next
     }
 
     /// Takes what is done; `into` has no more than buffers.
