@@ -144,7 +144,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 depth += slot.waiting();
                 let (turn, item, worker) = slot.at_work();
                 let address = std::ptr::from_ref(&**slot).addr();
-                seats.push(Seat { lane: at, slot: address, turn, worker: worker.map(|worker| worker as usize), item });
+                seats.push(Seat { lane: at, slot: address, turn, worker, item });
             }
         }
         let (landed, lost) = self.landing.seen();

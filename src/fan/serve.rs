@@ -58,7 +58,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn serve(&self, lane: usize, arrival: bool) -> Served {
         let Some(slot) = self.enter(lane, arrival) else { return Served::Nothing };
         let worker = self.host.worker().map_or(NO_WORKER, |worker| worker as u32);
-        slot.seat(self.host.worker().map(|worker| worker as u32));
+        slot.seat(worker);
         let mut finished = Finished::none();
         let mut state = None;
         let mut turns = 0;

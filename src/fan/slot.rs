@@ -5,7 +5,7 @@
 //! small lock of their own, which the thread takes once for each item. The alarm looks at every slot, and where the thread is
 //! still at the same item as at the look before, takes away what it holds.
 
-use super::landing::Done;
+use super::landing::{Done, NO_WORKER};
 use super::queue::{Entry, Queue};
 use crate::sync::{CachePadded, Mutex, broken, thread};
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ struct Hand<T, R, E> {
     turn: usize,
     /// The item that was started last, and by which worker. Only looked at.
     item: Option<u64>,
-    worker: Option<u32>,
+    worker: u32,
     seen: usize,
 }
 
@@ -59,7 +59,7 @@ impl<T, R, E> Slot<T, R, E> {
             finished: Vec::new(),
             turn: 0,
             item: None,
-            worker: None,
+            worker: NO_WORKER,
             seen: 0,
         };
         Slot { hand: CachePadded::new(Mutex::new(hand)) }
@@ -69,16 +69,18 @@ impl<T, R, E> Slot<T, R, E> {
         self.hand.lock().owner = owner;
     }
 
-    pub(super) fn seat(&self, worker: Option<u32>) {
+    /// A worker, or somebody else, begins to serve with it.
+    pub(super) fn seat(&self, worker: u32) {
         let mut hand = self.hand.lock();
         (hand.worker, hand.item) = (worker, None);
         hand.turn = hand.turn.wrapping_add(1);
     }
 
     /// How many items were started, which one last, and by which worker.
-    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<u32>) {
+    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<usize>) {
         let hand = self.hand.lock();
-        (hand.turn, hand.item, hand.worker)
+        let worker = (hand.worker != NO_WORKER).then_some(hand.worker as usize);
+        (hand.turn, hand.item, worker)
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {

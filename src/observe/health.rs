@@ -88,7 +88,7 @@ pub enum Reason {
         lane: Option<usize>,
         /// For how long it is known to run. If its worker ran something else right before, this counts from the first check that saw it.
         since: Duration,
-        /// The task is inside of [`blocking`](crate::blocking).
+        /// The task is inside of [`blocking`](crate::blocking). A check of a service does not tell.
         blocking: bool,
     },
     /// More tasks waited at each of the last checks than at the one before.

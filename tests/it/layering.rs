@@ -159,6 +159,10 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::RuleState>();
     send_sync::<fanpool::Alert>();
     send_sync::<fanpool::AlertState>();
+    send_sync::<fanpool::Health>();
+    send_sync::<fanpool::HealthCheck>();
+    send_sync::<fanpool::Reason>();
+    send_sync::<fanpool::Status>();
     fn send<T: Send>() {}
     send::<fanpool::MonitorBuilder>();
     send::<fanpool::Rule>();
