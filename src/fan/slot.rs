@@ -22,7 +22,7 @@ struct Hand<T, R, E> {
     finished: Vec<u64>,
     /// Counts the items that were started, and what the alarm saw of that count.
     turn: usize,
-    /// The item that was started last, and by which worker. Only looked at.
+    /// The item that runs (of a batch, the first), and the worker that serves. Only looked at.
     item: Option<u64>,
     worker: u32,
     seen: usize,
@@ -76,11 +76,18 @@ impl<T, R, E> Slot<T, R, E> {
         hand.turn = hand.turn.wrapping_add(1);
     }
 
-    /// How many items were started, which one last, and by which worker.
-    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<usize>) {
+    /// A batch begins with that item, or has ended.
+    pub(super) fn set_item(&self, item: Option<u64>) {
+        let mut hand = self.hand.lock();
+        hand.item = item;
+        hand.turn = hand.turn.wrapping_add(1);
+    }
+
+    /// Which item runs, how many had been started then, and the worker.
+    pub(super) fn at_work(&self) -> Option<(u64, usize, Option<usize>)> {
         let hand = self.hand.lock();
         let worker = (hand.worker != NO_WORKER).then_some(hand.worker as usize);
-        (hand.turn, hand.item, worker)
+        hand.item.map(|item| (item, hand.turn, worker))
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {

@@ -82,7 +82,7 @@ pub enum Reason {
         worker: Option<usize>,
         /// The name of the task's group, or of the service.
         task: Option<String>,
-        /// The item's number, in a service that handles items one by one.
+        /// The item's number, in a service; of a batch, the number of its first.
         item: Option<u64>,
         /// The lane, in a service that has several.
         lane: Option<usize>,

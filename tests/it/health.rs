@@ -28,8 +28,10 @@ fn timed(workers: impl Into<Workers>, clock: &ManualClock) -> Pool {
     Pool::builder().workers(workers).clock(clock).build().unwrap()
 }
 
-/// The stuck ones: worker, name, item, and for how many seconds.
-fn stuck(health: &Health) -> Vec<(Option<usize>, Option<&str>, Option<u64>, u64)> {
+/// Worker, name, item, and for how many seconds.
+type Stuck<'a> = (Option<usize>, Option<&'a str>, Option<u64>, u64);
+
+fn stuck(health: &Health) -> Vec<Stuck<'_>> {
     let stuck = |reason| match reason {
         &Reason::Stuck { worker, ref task, item, since, .. } => Some((worker, task.as_deref(), item, since.as_secs())),
         _ => None,
@@ -308,6 +310,39 @@ fn b6_an_item_that_blocks_is_named_with_its_number_within_two_checks() {
 }
 
 #[test]
+fn b6_a_batch_that_blocks_is_named_with_its_first_number_and_its_lane() {
+    within(|| {
+        let clock = ManualClock::new();
+        let (open, gate) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
+        let gate = Mutex::new(gate);
+        let handler = move |items: Vec<u32>| {
+            if items.contains(&5) {
+                begin.send(()).unwrap();
+                let _ = gate.lock().unwrap().recv();
+            }
+            items.into_iter().map(Ok::<u32, ()>).collect()
+        };
+        let builder = FanOut::builder_batch(2, 3600 * SECOND, handler).workers(2).route(Route::RoundRobin);
+        let (input, output) = builder.clock(&clock).start().unwrap();
+        let control = input.control();
+        // Lanes 0 and 1 in turns: the batches are 0 and 2, 1 and 3, 4 and 6, 5 and 7.
+        (0..8).for_each(|n| _ = input.send(n).unwrap());
+        begun.recv().unwrap();
+        while control.counts().finished < 6 {
+            std::thread::yield_now();
+        }
+        is_healthy(&control.health());
+        clock.advance(LIMIT);
+        let health = control.health();
+        let [Reason::Stuck { item: Some(5), lane: Some(1), .. }] = health.reasons() else { panic!("{health}") };
+        drop((open, input));
+        assert_eq!(output.count(), 8);
+        assert_eq!(control.health().reasons(), [Reason::Closed { left: 0 }]);
+    });
+}
+
+#[test]
 fn a_service_is_not_live_while_all_of_its_handlers_are_stuck_and_others_on_the_pool_are() {
     within(|| {
         let clock = ManualClock::new();
@@ -517,7 +552,8 @@ fn a_watchdog_is_told_once_of_each_stuck_task_and_once_that_it_is_over() {
 fn h4_a_health_callback_that_blocks_or_panics_harms_nobody() {
     within(|| {
         let clock = ManualClock::new();
-        let pool = timed(1, &clock);
+        // This is not about stuck tasks: the clock goes faster than any worker.
+        let pool = Pool::builder().workers(1).clock(&clock).stuck_after(3600 * SECOND).build().unwrap();
         let (open, gate) = mpsc::channel::<()>();
         let (begin, begun) = mpsc::channel();
         let blocks = Notifier::new(move |_| {
