@@ -36,7 +36,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             return;
         }
         let entered = Entered::batch(&self.settings.name, items.len(), from.iter());
+        slot.set_item(heads.first().map(|(seq, ..)| *seq));
         let answers = panics::catch(|| handler(items));
+        slot.set_item(None);
         if let Err(payload) = &answers {
             entered.panicked(payload);
         }

@@ -59,13 +59,13 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn serve(&self, lane: usize, arrival: bool) -> Served {
         let Some(slot) = self.enter(lane, arrival) else { return Served::Nothing };
         let worker = self.host.worker().map_or(NO_WORKER, |worker| worker as u32);
+        slot.seat(worker);
         let mut finished = Finished::none();
         let mut state = None;
         let mut turns = 0;
         let mut rung = false;
         let mut last = now();
         let began = last;
-        slot.seat(worker);
         // Time of turns that left nothing to land.
         let mut busy = 0;
         loop {

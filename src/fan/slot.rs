@@ -5,8 +5,7 @@
 //! small lock of their own, which the thread takes once for each item. The alarm looks at every slot, and where the thread is
 //! still at the same item as at the look before, takes away what it holds.
 
-use super::landing::Done;
-use super::landing::NO_WORKER;
+use super::landing::{Done, NO_WORKER};
 use super::queue::{Entry, Queue};
 use crate::sync::estimate::{AtomicUsize, Ordering};
 use crate::sync::{CachePadded, Mutex, broken, thread};
@@ -36,6 +35,8 @@ struct Hand<T, R, E> {
     finished: Vec<u64>,
     /// Counts the items that were started, and what the alarm saw of that count.
     turn: usize,
+    /// The item that runs; of a batch, the first. Only looked at.
+    item: Option<u64>,
     seen: usize,
 }
 
@@ -69,6 +70,7 @@ impl<T, R, E> Slot<T, R, E> {
             done: VecDeque::new(),
             finished: Vec::new(),
             turn: 0,
+            item: None,
             seen: 0,
         };
         Slot {
@@ -76,10 +78,6 @@ impl<T, R, E> Slot<T, R, E> {
             worker: AtomicUsize::new(NO_WORKER as usize),
             turn: AtomicUsize::new(0),
         }
-    }
-
-    pub(super) fn seat(&self, worker: u32) {
-        self.worker.store(worker as usize, Ordering::Relaxed);
     }
 
     /// A turn begins, at that time since the service's start.
@@ -91,20 +89,44 @@ impl<T, R, E> Slot<T, R, E> {
         self.turn.store(0, Ordering::Relaxed);
     }
 
+    fn worker(&self) -> Option<usize> {
+        let worker = self.worker.load(Ordering::Relaxed);
+        (worker != NO_WORKER as usize).then_some(worker)
+    }
+
     /// Who has it, at that time since the service's start.
     pub(super) fn seated(&self, time: Duration) -> Seated {
-        let worker = self.worker.load(Ordering::Relaxed);
-        let worker = (worker != NO_WORKER as usize).then_some(worker);
         let at_it = match self.turn.load(Ordering::Relaxed) {
             0 => None,
             // A turn that began after the caller's look at the clock has lasted no time.
             turn => Some((time.as_micros() as usize).wrapping_add(1).saturating_sub(turn)),
         };
-        Seated { worker, at_it: at_it.map(|micros| Duration::from_micros(micros as u64)) }
+        Seated { worker: self.worker(), at_it: at_it.map(|micros| Duration::from_micros(micros as u64)) }
     }
 
     pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
         self.hand.lock().owner = owner;
+    }
+
+    /// A worker, or somebody else, begins to serve with it.
+    pub(super) fn seat(&self, worker: u32) {
+        self.worker.store(worker as usize, Ordering::Relaxed);
+        let mut hand = self.hand.lock();
+        hand.item = None;
+        hand.turn = hand.turn.wrapping_add(1);
+    }
+
+    /// A batch begins with that item, or has ended.
+    pub(super) fn set_item(&self, item: Option<u64>) {
+        let mut hand = self.hand.lock();
+        hand.item = item;
+        hand.turn = hand.turn.wrapping_add(1);
+    }
+
+    /// Which item runs, how many had been started then, and the worker.
+    pub(super) fn at_work(&self) -> Option<(u64, usize, Option<usize>)> {
+        let hand = self.hand.lock();
+        hand.item.map(|item| (item, hand.turn, self.worker()))
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {
@@ -133,7 +155,9 @@ impl<T, R, E> Slot<T, R, E> {
         hand.done.extend(done);
         hand.finished.extend(key);
         hand.turn = hand.turn.wrapping_add(1);
-        if halted { None } else { hand.waiting.pop_front() }
+        let next = if halted { None } else { hand.waiting.pop_front() };
+        hand.item = next.as_ref().map(|entry| entry.seq);
+        next
     }
 
     /// Takes what is done; `into` has no more than buffers.

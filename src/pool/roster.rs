@@ -56,6 +56,11 @@ impl Roster {
         slots.chain(retired).filter(|station| !station.left.load(Ordering::Relaxed))
     }
 
+    /// The workers that were not told to leave.
+    pub(super) fn serving(&self) -> impl Iterator<Item = &Arc<Station>> {
+        self.slots.iter().map(|slot| &slot.station)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -134,6 +139,7 @@ impl Shared {
             }
         }
         self.tell_size(from, &grown);
+        self.checks.sized(size, grown.as_ref().err());
         Ok(grown?)
     }
 
@@ -192,7 +198,7 @@ impl Shared {
     fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {
         let (own, notices) = channel::unbounded();
         let doing = if self.config.on_start.is_some() { Doing::Hook } else { Doing::Listening };
-        let (station, bell) = (Station::new(index, doing), self.bell.clone());
+        let (station, bell) = (Station::new(index, doing, self.config.clock.clone()), self.bell.clone());
         let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
         let name = format!("{}-{index}", self.config.name);
         let bound = self.bound_group(own.clone());

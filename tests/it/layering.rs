@@ -170,6 +170,10 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::WorkerState>();
     send_sync::<fanpool::trace::TraceParent>();
     send_sync::<fanpool::trace::TraceParentError>();
+    send_sync::<fanpool::Health>();
+    send_sync::<fanpool::HealthCheck>();
+    send_sync::<fanpool::Reason>();
+    send_sync::<fanpool::Status>();
     fn send<T: Send>() {}
     send::<fanpool::MonitorBuilder>();
     send::<fanpool::Rule>();
