@@ -18,6 +18,7 @@ push_hires_nobody          elastic::a_push_against_the_last_worker_leaving
 leaves_in_spite_of_tickets elastic::a_push_against_the_last_worker_leaving
 last_leaver_not_replaced   elastic::shutdown_against_the_last_worker_leaving
 blocking_hires_nobody      elastic::a_task_that_blocks_is_replaced
+retires_below_min          elastic::a_smaller_size_against_idle_workers_leaving
 end_wakes_no_joiner        waiting::join_waits_for_a_task_that_runs
 join_never_runs            waiting::a_task_joins_what_it_submitted
 close_without_barrier      ending::close_against_submit
@@ -117,6 +118,15 @@ settle_one_wakes_nobody    map_values::b2_states_functions_and_sources_whose_dro
 map_close_unmarked         map_ends::b2_items_and_results_whose_drop_panics_are_dropped_once
 window_of_one_more         fan::f2_the_window_is_exact_with_every_option
 abandoned_job_stops_nothing fan_cancel::a_service_in_a_scope_whose_token_is_cancelled_ends
+retired_are_ready_again    elastic_attacked::a_worker_told_to_leave_while_it_blocks_is_not_counted_on
+left_are_not_joined        elastic_attacked::threads_that_left_by_themselves_keep_no_stack
+deaf_stays_deaf            elastic_attacked::a3_refused_threads_are_asked_for_again_by_whoever_comes_next
+alarm_passed_is_lost       elastic_attacked::a_clock_that_moves_on_while_the_alarm_is_set_is_no_alarm_lost
+unfit_is_replaced          elastic_attacked::a5_a_start_hook_that_always_panics_does_not_hold_the_end_up
+hook_is_idle               elastic_attacked::d3_a_start_hook_that_blocks_does_not_hold_a_timeout_up
+resized_above_max          elastic_attacked::no_size_that_is_set_gives_more_threads_than_max
+tickets_age_by_the_system  elastic_attacked::tickets_age_by_the_clock_of_the_pool
+paused_pools_grow          elastic_attacked::g2_a_paused_pool_does_not_grow
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
 "
 

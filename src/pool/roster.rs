@@ -192,7 +192,8 @@ impl Shared {
 
     fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {
         let (own, notices) = channel::unbounded();
-        let doing = if self.config.on_start.is_some() { Doing::Hook } else { Doing::Listening };
+        let doing =
+            if self.config.on_start.is_some() && !broken!("hook_is_idle") { Doing::Hook } else { Doing::Listening };
         let (station, bell) = (Station::new(index, doing, self.config.clock.clone()), self.bell.clone());
         let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
         let name = format!("{}-{index}", self.config.name);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
 
-const WAIT: Duration = Duration::from_millis(10);
+const WAIT: Duration = Duration::from_millis(5);
 
 fn elastic(min: usize, max: usize, clock: &ManualClock) -> Pool {
     Pool::builder().workers(Elastic::new(min, max)).clock(clock).build().unwrap()

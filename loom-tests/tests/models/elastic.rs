@@ -126,3 +126,22 @@ fn blocking_against_a_smaller_size() {
         assert_eq!(Arc::into_inner(pool).unwrap().shutdown().tasks.ran, 2);
     });
 }
+
+#[test]
+fn a_smaller_size_against_idle_workers_leaving() {
+    model(1, || {
+        let clock = ManualClock::new();
+        let pool = Arc::new(pool(1, 2, &clock));
+        pool.resize(2).unwrap();
+        // Both workers come to rest, for most executions.
+        loom::thread::yield_now();
+        loom::thread::yield_now();
+        clock.advance(Duration::from_millis(10));
+        let other = pool.clone();
+        let smaller = loom::thread::spawn(move || other.resize(1).unwrap());
+        clock.advance(LONG);
+        smaller.join().unwrap();
+        assert_eq!(pool.workers(), 1);
+        assert_eq!(Arc::into_inner(pool).unwrap().shutdown().threads_busy.len(), 0);
+    });
+}

@@ -301,7 +301,7 @@ impl Shared {
         if roster.ending {
             return;
         }
-        let min = self.staff.as_ref().map_or(0, |staff| staff.options.min);
+        let min = self.staff.as_ref().filter(|_| !broken!("retires_below_min")).map_or(0, |staff| staff.options.min);
         // A smaller size may have been set since the policy looked.
         for _ in 0..workers.min(roster.len().saturating_sub(min)) {
             let Some(at) = roster.idle() else { break };
