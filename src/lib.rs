@@ -38,15 +38,16 @@ pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use observe::{
-    Alert, AlertState, Metrics, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Observed, Progress,
-    Rates, RouteMetrics, Rule, RuleState, RuleStatus, TaskCounts, WorkerCounts, WorkerMetrics, WorkerState,
+    Alert, AlertState, Health, Metrics, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Observed,
+    Progress, Rates, Reason, RouteMetrics, Rule, RuleState, RuleStatus, Status, TaskCounts, WorkerCounts,
+    WorkerMetrics, WorkerState,
 };
 #[cfg(feature = "timings")]
 pub use observe::{Histogram, Histograms, Timings};
 pub use panics::capture_panic_locations;
 pub use pool::{
-    Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, MAX_WORKERS, Pool, Priority, Shutdown,
-    Workers, blocking, current_worker,
+    Branches, Builder, BusyWorker, Counts, Elastic, Group, GroupBuilder, HealthCheck, MAX_WORKERS, Pool, Priority,
+    Shutdown, Workers, blocking, current_worker,
 };
 pub use resilience::{
     BreakerChange, BreakerCounts, BreakerOpen, BreakerState, Breakers, CallError, CircuitBreaker,

@@ -65,6 +65,19 @@ impl<'a, T> Breaking<'a, T> {
         }
     }
 
+    /// How many breakers are open, the key of one, and when the first admits a call.
+    pub(super) fn open(&self) -> Option<(usize, Option<u64>, Duration)> {
+        match &self.which {
+            Which::One(breaker) => breaker.open_for().map(|time| (1, None, time)),
+            Which::ByKey(breakers, _) => {
+                let mut open = breakers.open();
+                open.sort_unstable();
+                let (first, key) = open.first().copied()?;
+                Some((open.len(), Some(key), first))
+            }
+        }
+    }
+
     /// Whether the time is looked at for every attempt.
     pub(super) fn times(&self) -> bool {
         self.slow.is_some()

@@ -8,6 +8,7 @@ use crate::error::OnError;
 use crate::pool::Priority;
 use std::fmt;
 use std::hash::Hash;
+use std::time::Duration;
 
 /// Options for a service; made by [`FanOut::builder`](crate::FanOut::builder) and its relatives, or by [`Scope::fan_out`](crate::Scope::fan_out).
 ///
@@ -85,6 +86,30 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     /// ```
     pub fn window(mut self, items: usize) -> Self {
         self.choices.window = items;
+        self
+    }
+
+    /// From when on an item whose handler runs counts as stuck, and a full window of which nothing is taken as not collected, for
+    /// [`Control::health`](crate::Control::health). Nothing else rests on it.
+    ///
+    /// # Default
+    ///
+    /// 30 seconds.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let builder = fanpool::FanOut::builder(|n: u8| Ok::<u8, ()>(n)).stuck_after(Duration::from_secs(5));
+    /// assert!(builder.start().is_ok());
+    /// ```
+    pub fn stuck_after(mut self, time: Duration) -> Self {
+        self.choices.stuck_after = time;
         self
     }
 

@@ -3,6 +3,7 @@
 use super::Tap;
 use super::control::Control;
 use super::core::{Clock, Core};
+use super::health::Checks;
 use super::landing::{Done, Landing};
 use super::output::{Home, Output};
 use super::policies::Policies;
@@ -14,9 +15,10 @@ use crate::error::{BuildError, OnError};
 use crate::group::Host;
 #[cfg(feature = "timings")]
 use crate::observe::Timings;
-use crate::pool::Resizer;
+use crate::pool::{Resizer, STUCK_AFTER, check_stuck_after};
 use crate::sync::channel;
 use crate::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// A service and its collector's end.
 pub(super) type Assembled<'a, T, W> = (Arc<Core<'a, T, W>>, Output<'a, <W as Work<T>>::Out, <W as Work<T>>::Error>);
@@ -35,6 +37,7 @@ pub(super) struct Choices<'a, T> {
     pub(super) expected: Option<usize>,
     #[cfg(feature = "timings")]
     pub(super) timings: Timings,
+    pub(super) stuck_after: Duration,
 }
 
 impl<'a, T> Choices<'a, T> {
@@ -53,6 +56,7 @@ impl<'a, T> Choices<'a, T> {
             expected: None,
             #[cfg(feature = "timings")]
             timings: Timings::off(),
+            stuck_after: STUCK_AFTER,
         }
     }
 
@@ -75,6 +79,7 @@ impl<'a, T> Choices<'a, T> {
         if let Some(Batching { max, .. }) = work.batching() {
             BuildError::check("batch", max, 1..=self.window)?;
         }
+        check_stuck_after(self.stuck_after)?;
         if let Some(nul) = self.name.find('\0') {
             return Err(BuildError::Name { nul });
         }
@@ -120,8 +125,9 @@ impl<'a, T> Choices<'a, T> {
             #[cfg(feature = "timings")]
             recorder: self.timings.recorder(),
         };
+        let checks = Checks::new(policies.clock.clone(), self.stuck_after, self.ordered);
         let core = Core::new(work, policies.guard(), settings, landing.clone(), host, tap, clock);
-        let control = Control::new(core.clone(), resizer, self.name.into());
+        let control = Control::new(core.clone(), resizer, self.name.into(), checks);
         let output = Output::new(landing, control, rings, self.ordered, self.on_error, home);
         (core, output)
     }

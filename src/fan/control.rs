@@ -1,5 +1,6 @@
 //! What steers a service, from any thread.
 
+use super::health::Checks;
 use super::landing::ServiceCounts;
 use super::service::Service;
 use crate::error::{ResizeError, SendReason, WouldDeadlock};
@@ -31,11 +32,25 @@ pub struct Control<'a> {
     /// Resizes the service's own workers, if it has any.
     resizer: Option<Arc<Resizer>>,
     name: Arc<str>,
+    checks: Arc<Checks>,
 }
 
 impl<'a> Control<'a> {
-    pub(super) fn new(service: Arc<dyn Service + 'a>, resizer: Option<Resizer>, name: Arc<str>) -> Control<'a> {
-        Control { service, resizer: resizer.map(Arc::new), name }
+    pub(super) fn new(
+        service: Arc<dyn Service + 'a>,
+        resizer: Option<Resizer>,
+        name: Arc<str>,
+        checks: Arc<Checks>,
+    ) -> Control<'a> {
+        Control { service, resizer: resizer.map(Arc::new), name, checks }
+    }
+
+    pub(super) fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    pub(super) fn resizer(&self) -> Option<&Resizer> {
+        self.resizer.as_deref()
     }
 
     pub(super) fn service(&self) -> &Arc<dyn Service + 'a> {

@@ -130,6 +130,8 @@ struct State<R, E> {
     wanted: Option<Wanted>,
     bell: Sender<()>,
     gone: bool,
+    /// And it has left before the end.
+    early: bool,
     /// Whether failures end the service.
     verdict: Option<Verdict>,
 }
@@ -166,6 +168,7 @@ impl<R, E> Landing<R, E> {
             wanted: None,
             bell,
             gone: false,
+            early: false,
             verdict,
         };
         Landing {
@@ -275,12 +278,19 @@ impl<R, E> Landing<R, E> {
     pub(super) fn leave(&self) -> VecDeque<Done<R, E>> {
         let mut state = self.state.lock();
         state.gone = !broken!("leaving_collector_unseen");
+        state.early = state.total.is_none_or(|total| total as usize != self.credits.released());
         std::mem::take(&mut state.arrived)
     }
 
     /// Counts outcomes that were taken and then dropped.
     pub(super) fn lose(&self, outcomes: u64) {
         self.state.lock().counts.undelivered += outcomes;
+    }
+
+    /// How many have landed, and how many outcomes were lost if the collector has left before the end.
+    pub(super) fn seen(&self) -> (u64, Option<u64>) {
+        let state = self.state.lock();
+        (state.landed, state.early.then_some(state.counts.undelivered))
     }
 
     pub(super) fn counts(&self) -> ServiceCounts {

@@ -60,6 +60,7 @@ mod delayed;
 mod fan_out;
 mod feeder;
 mod guard;
+mod health;
 mod hedging;
 mod helping;
 mod input;

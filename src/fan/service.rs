@@ -1,6 +1,7 @@
 //! A service as its ends see it, without the handler's type.
 
 use super::core::{Core, LaneOf};
+use super::health::Sight;
 use super::landing::ServiceCounts;
 use super::serve::Served;
 use super::settings::{Help, Spread};
@@ -10,7 +11,7 @@ use crate::error::{BuildError, ResizeError, SendReason, TaskError};
 use crate::observe::{Metrics, Progress};
 use crate::sync::atomic::Ordering;
 use crate::sync::{broken, thread};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What inputs ask of a service.
 pub(super) trait Accept<T>: Send + Sync {
@@ -62,6 +63,10 @@ pub(super) trait Service: Send + Sync {
     fn progress(&self) -> Progress;
     /// How many items there will be.
     fn expect_items(&self, items: usize);
+    /// What a check of its health sees, apart from the breakers.
+    fn sight(&self) -> Sight;
+    /// How many of its breakers are open, the key of one, and when the first admits a call.
+    fn open_breakers(&self) -> Option<(usize, Option<u64>, Duration)>;
     /// Whether the calling thread runs an item of this service, or is a worker that it may need.
     fn is_inside(&self) -> bool;
     /// Senders may go on.
@@ -176,6 +181,14 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Service for Core<'a, T, W> {
 
     fn expect_items(&self, items: usize) {
         self.expected.store(items, Ordering::Relaxed);
+    }
+
+    fn sight(&self) -> Sight {
+        Core::sight(self)
+    }
+
+    fn open_breakers(&self) -> Option<(usize, Option<u64>, Duration)> {
+        Core::open_breakers(self)
     }
 
     fn is_inside(&self) -> bool {

@@ -36,6 +36,8 @@ struct Hand<T, R, E> {
     finished: Vec<u64>,
     /// Counts the items that were started, and what the alarm saw of that count.
     turn: usize,
+    /// The item that was started last. Only looked at.
+    item: Option<u64>,
     seen: usize,
 }
 
@@ -69,6 +71,7 @@ impl<T, R, E> Slot<T, R, E> {
             done: VecDeque::new(),
             finished: Vec::new(),
             turn: 0,
+            item: None,
             seen: 0,
         };
         Slot {
@@ -78,8 +81,12 @@ impl<T, R, E> Slot<T, R, E> {
         }
     }
 
+    /// A worker, or somebody else, begins to serve with it.
     pub(super) fn seat(&self, worker: u32) {
         self.worker.store(worker as usize, Ordering::Relaxed);
+        let mut hand = self.hand.lock();
+        hand.item = None;
+        hand.turn = hand.turn.wrapping_add(1);
     }
 
     /// A turn begins, at that time since the service's start.
@@ -105,6 +112,13 @@ impl<T, R, E> Slot<T, R, E> {
 
     pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
         self.hand.lock().owner = owner;
+    }
+
+    /// How many items were started, which one last, and by which worker.
+    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<usize>) {
+        let worker = self.worker.load(Ordering::Relaxed);
+        let hand = self.hand.lock();
+        (hand.turn, hand.item, (worker != NO_WORKER as usize).then_some(worker))
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {
@@ -133,7 +147,9 @@ impl<T, R, E> Slot<T, R, E> {
         hand.done.extend(done);
         hand.finished.extend(key);
         hand.turn = hand.turn.wrapping_add(1);
-        if halted { None } else { hand.waiting.pop_front() }
+        let next = if halted { None } else { hand.waiting.pop_front() };
+        hand.item = next.as_ref().map(|entry| entry.seq);
+        next
     }
 
     /// Takes what is done; `into` has no more than buffers.

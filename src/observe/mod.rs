@@ -4,11 +4,13 @@
 //! here: the differences of two (`rates`), a table (`table`), names for exporters (`export`). Times are recorded
 //! (`recorder`) into atomics that no decision reads.
 
+mod health;
 mod metrics;
 mod monitor;
 mod progress;
 mod rates;
 mod table;
+mod watch;
 
 #[cfg(feature = "metrics")]
 mod export;
@@ -19,6 +21,7 @@ mod recorder;
 #[cfg(feature = "serde")]
 mod seconds;
 
+pub use health::{Health, Reason, Status};
 #[cfg(feature = "timings")]
 pub use histogram::{Histogram, Histograms};
 pub use metrics::{Metrics, Observed, RouteMetrics, TaskCounts, WorkerCounts, WorkerMetrics, WorkerState};
@@ -31,3 +34,4 @@ pub use rates::Rates;
 pub use recorder::Timings;
 #[cfg(feature = "timings")]
 pub(crate) use recorder::{Recorder, Run};
+pub(crate) use watch::{Growth, Still};

@@ -78,6 +78,14 @@ impl Workers {
     }
 }
 
+/// The default of `stuck_after`.
+pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+pub(crate) fn check_stuck_after(time: Duration) -> Result<(), BuildError> {
+    let wrong = BuildError::NotInRange { option: "stuck_after", value: 0.0, allowed: "more than 0 seconds" };
+    if time.is_zero() { Err(wrong) } else { Ok(()) }
+}
+
 pub(super) type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 
 #[derive(Clone)]
@@ -89,6 +97,7 @@ pub(super) struct Config {
     pub(super) follow_cpus: Option<Duration>,
     pub(super) elastic: Option<Elastic>,
     pub(super) clock: Clock,
+    pub(super) stuck_after: Duration,
     pub(super) on_start: Option<Hook>,
     pub(super) on_stop: Option<Hook>,
     #[cfg(feature = "timings")]
@@ -126,6 +135,7 @@ impl Builder {
             follow_cpus: None,
             elastic: None,
             clock: Clock::system(),
+            stuck_after: STUCK_AFTER,
             on_start: None,
             on_stop: None,
             #[cfg(feature = "timings")]
@@ -234,7 +244,7 @@ impl Builder {
         self
     }
 
-    /// Where an elastic pool reads the time; a test gives it a [`ManualClock`](crate::testing::ManualClock).
+    /// Where an elastic pool, and [`health`](Pool::health), read the time; a test gives it a [`ManualClock`](crate::testing::ManualClock).
     ///
     /// # Default
     ///
@@ -254,6 +264,30 @@ impl Builder {
     /// ```
     pub fn clock(mut self, clock: impl Into<Clock>) -> Builder {
         self.config.clock = clock.into();
+        self
+    }
+
+    /// From when on a task that runs counts as stuck, for [`health`](Pool::health). Nothing else rests on it: the task goes on. Choose more than
+    /// the longest that a task may take, with its [`blocking`](crate::blocking) calls.
+    ///
+    /// # Default
+    ///
+    /// 30 seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](Builder::build) refuses zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = fanpool::Pool::builder().stuck_after(Duration::from_secs(5)).build()?;
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn stuck_after(mut self, time: Duration) -> Builder {
+        self.config.stuck_after = time;
         self
     }
 
@@ -337,6 +371,7 @@ impl Builder {
         if let Some(bytes) = self.config.stack_size {
             BuildError::check("stack_size", bytes, STACK_SIZES)?;
         }
+        check_stuck_after(self.config.stuck_after)?;
         let mut config = self.config;
         if let Workers::Elastic(elastic) = config.workers {
             elastic.check()?;

@@ -190,6 +190,10 @@ impl Pool {
 pub(crate) struct Resizer(Arc<Shared>);
 
 impl Resizer {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+
     pub(crate) fn resize(&self, workers: usize) -> Result<(), ResizeError> {
         if self.0.config.sharded {
             return Err(ResizeError::Sharded);

@@ -55,6 +55,11 @@ impl Roster {
         slots.chain(retired).filter(|station| !station.left.load(Ordering::Relaxed))
     }
 
+    /// The workers that were not told to leave.
+    pub(super) fn serving(&self) -> impl Iterator<Item = &Arc<Station>> {
+        self.slots.iter().map(|slot| &slot.station)
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -120,6 +125,7 @@ impl Shared {
                 panics::discard(payload);
             }
         }
+        self.checks.sized(size, grown.as_ref().err());
         Ok(grown?)
     }
 
@@ -166,7 +172,7 @@ impl Shared {
 
     fn start(self: &Arc<Self>, index: usize, started: Option<Sender<Report>>) -> std::io::Result<Slot> {
         let (own, notices) = channel::unbounded();
-        let (station, bell) = (Station::new(index), self.bell.clone());
+        let (station, bell) = (Station::new(index, self.config.clock.clone()), self.bell.clone());
         let worker = Worker { shared: self.clone(), station: station.clone(), own: notices, bell, started };
         let name = format!("{}-{index}", self.config.name);
         let bound = self.bound_group(own.clone());

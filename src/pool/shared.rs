@@ -3,6 +3,7 @@
 use super::cpus::Cpus;
 use super::elastic::Staff;
 use super::gate::Gate;
+use super::health::Checks;
 use super::lanes::Lanes;
 use super::live::Live;
 use super::metrics::of_worker;
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) cpus: Mutex<Cpus>,
     /// What sizes the pool, if it is elastic.
     pub(super) staff: Option<Staff>,
+    /// What checks of health remember.
+    pub(super) checks: Checks,
     /// Every group of this pool that may still exist.
     groups: Mutex<Vec<Weak<TaskGroup>>>,
 }
@@ -90,6 +93,7 @@ impl Shared {
             groups: Mutex::new(Vec::new()),
             cpus: Mutex::new(Cpus::new()),
             staff: elastic.map(|(options, clock)| Staff::new(options, clock, me.clone())),
+            checks: Checks::new(),
         })
     }
 

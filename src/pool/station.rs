@@ -7,6 +7,7 @@
 use super::BusyWorker;
 use crate::group::Tally;
 use crate::job::Verdict;
+use crate::resilience::Clock;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::estimate::{AtomicUsize, Ordering};
 use crate::sync::{Arc, CachePadded, Mutex, now};
@@ -21,6 +22,8 @@ pub(super) struct Station {
     /// Whether the lanes count on this worker; changed under their lock.
     pub(super) ready: AtomicBool,
     ended: CachePadded<Ended>,
+    /// The pool's.
+    clock: Clock,
 }
 
 /// What a worker does.
@@ -37,6 +40,8 @@ pub(super) struct Duty {
     /// Calls of `blocking` that its task is in.
     pub(super) blocked: usize,
     pub(super) since: Instant,
+    /// `since` by the pool's clock, and how many tasks had ended then.
+    pub(super) turn: (Instant, usize),
     /// How long it has served before `since`.
     busy: Duration,
 }
@@ -51,8 +56,9 @@ struct Ended {
 }
 
 impl Station {
-    pub(super) fn new(index: usize) -> Arc<Station> {
-        let duty = Duty { doing: Doing::Listening, blocked: 0, since: now(), busy: Duration::ZERO };
+    pub(super) fn new(index: usize, clock: Clock) -> Arc<Station> {
+        let (doing, since) = (Doing::Listening, now());
+        let duty = Duty { doing, blocked: 0, since, turn: (since, 0), busy: Duration::ZERO };
         Arc::new(Station {
             index,
             retiring: AtomicBool::new(false),
@@ -60,15 +66,18 @@ impl Station {
             duty: Mutex::new(duty),
             ready: AtomicBool::new(false),
             ended: CachePadded::new(Ended::default()),
+            clock,
         })
     }
 
     pub(super) fn set_doing(&self, doing: Doing) {
         let now = now();
+        let turn = (if self.clock.is_system() { now } else { self.clock.now() }, self.total());
         let mut duty = self.duty.lock();
         duty.busy = duty.busy(now);
         duty.doing = doing;
         duty.since = now;
+        duty.turn = turn;
     }
 
     pub(super) fn is_listening(&self) -> bool {
@@ -98,6 +107,12 @@ impl Station {
         let Ended { ran, panicked, cancelled, discarded } = &*self.ended;
         let load = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
         Tally::of(load(ran), load(panicked), load(cancelled), load(discarded))
+    }
+
+    /// Tasks that have ended, however.
+    pub(super) fn total(&self) -> usize {
+        let Tally { ran, panicked, cancelled, discarded, .. } = self.tally();
+        ran + panicked + cancelled + discarded
     }
 
     pub(super) fn report(&self) -> BusyWorker {

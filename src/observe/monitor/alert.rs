@@ -1,5 +1,6 @@
 //! What a monitor tells.
 
+use crate::observe::Reason;
 use std::fmt;
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ pub struct Alert {
     pub at: Instant,
     /// What the rule's closure panicked with, if that is what this tells.
     pub error: Option<String>,
+    /// What a rule about [health](super::Rule::health) found. In an alert that resolves it: as it was seen last.
+    pub reason: Option<Reason>,
     /// How the line puts it.
     pub(super) above: bool,
     pub(super) rate: bool,
@@ -70,6 +73,17 @@ pub enum AlertState {
     Mended,
 }
 
+impl Alert {
+    /// Whether both are about the same trouble of one rule.
+    pub(super) fn is_about(&self, other: &Alert) -> bool {
+        match (&self.reason, &other.reason) {
+            (Some(reason), Some(other)) => reason.is_same(other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for AlertState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -89,6 +103,12 @@ impl fmt::Display for Alert {
         let lasted = self.at.saturating_duration_since(self.since);
         let (is, was) = if self.above { ("above", "at or below") } else { ("below", "at or above") };
         match (self.state, self.value) {
+            (AlertState::Firing | AlertState::Resolved, _) if self.reason.is_some() => {
+                self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))?;
+                if self.state == AlertState::Firing {
+                    return Ok(());
+                }
+            }
             (AlertState::Firing, Some(value)) => {
                 write!(f, " is {}{unit}, {is} {}{unit}", Short(value), Short(self.threshold))?;
             }
@@ -104,6 +124,7 @@ impl fmt::Display for Alert {
         match self.state {
             _ if lasted.is_zero() => Ok(()),
             AlertState::Firing => write!(f, " for {lasted:.1?}"),
+            _ if self.reason.is_some() => write!(f, "; it is over after {lasted:.1?}"),
             _ => write!(f, " after {lasted:.1?}"),
         }
     }
@@ -145,6 +166,7 @@ mod tests {
             since,
             at: since + Duration::from_millis(2_500),
             error: Some("no\tdisk".into()),
+            reason: None,
             above: true,
             rate: true,
         };
@@ -159,6 +181,11 @@ mod tests {
         is(&alert, "broken: @ cannot be read, its closure panicked: no\\tdisk");
         alert.state = AlertState::Mended;
         is(&alert, "mended: @ can be read again after 2.5s");
+        (alert.state, alert.reason) = (AlertState::Firing, Some(Reason::Closed { left: 2 }));
+        is(&alert, "firing: @: closed: nothing more is accepted, 2 are left");
+        alert.state = AlertState::Resolved;
+        is(&alert, "resolved: @: closed: nothing more is accepted, 2 are left; it is over after 2.5s");
+        alert.reason = None;
         // A clock that went back.
         (alert.state, alert.at, alert.since) = (AlertState::Firing, since, since + Duration::from_secs(1));
         is(&alert, "firing: @ is 1.5, below 1");

@@ -36,7 +36,8 @@ struct State {
 /// What is known of a rule while it is out.
 struct Shown {
     status: RuleStatus,
-    firing: Option<Alert>,
+    /// One, or one for each reason of a rule about health.
+    firing: Vec<Alert>,
     broken: Option<Alert>,
 }
 
@@ -45,7 +46,7 @@ impl Core {
         let show = |rule: &Watched| {
             let (name, state) = (rule.name().to_owned(), RuleState::Quiet);
             let status = RuleStatus { name, state, value: None, error: None, sampling: false };
-            Shown { status, firing: None, broken: None }
+            Shown { status, firing: Vec::new(), broken: None }
         };
         let state = State {
             shown: rules.iter().map(show).collect(),
@@ -194,11 +195,11 @@ impl State {
             match alert.state {
                 AlertState::Firing => {
                     self.counts.fired += 1;
-                    *firing = Some(alert.clone());
+                    firing.push(alert.clone());
                 }
                 AlertState::Resolved => {
                     self.counts.resolved += 1;
-                    *firing = None;
+                    firing.retain(|firing| !firing.is_about(alert));
                 }
                 AlertState::Broken => *broken = Some(alert.clone()),
                 AlertState::Mended => *broken = None,

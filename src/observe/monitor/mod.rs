@@ -40,6 +40,7 @@ mod mailbox;
 mod notifier;
 mod rule;
 mod status;
+mod troubles;
 
 pub use alert::{Alert, AlertState};
 pub use builder::MonitorBuilder;

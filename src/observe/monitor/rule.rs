@@ -4,12 +4,20 @@ use super::alert::{Alert, AlertState};
 use super::change::Change;
 use super::machine::{Event, Limits, Machine};
 use super::status::RuleState;
+use super::troubles::Troubles;
 use crate::error::{BuildError, TaskPanicked};
+use crate::observe::{Health, Reason};
 use crate::panics;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-type Sample = Box<dyn FnMut() -> Option<f64> + Send>;
+type Sample = Box<dyn FnMut() -> Option<Reading> + Send>;
+
+/// What a rule's closure says.
+enum Reading {
+    Number(f64),
+    Health(Health),
+}
 
 /// Something that a [`Monitor`](super::Monitor) looks at, and from which value on it is trouble.
 ///
@@ -44,6 +52,8 @@ pub struct Rule {
     fire_after: Duration,
     clear_after: Option<Duration>,
     change: Option<Change>,
+    /// It is about health.
+    health: bool,
 }
 
 impl Rule {
@@ -70,15 +80,59 @@ impl Rule {
     /// .above(90.0);
     /// ```
     pub fn new<R: Into<Option<f64>>>(name: impl Into<String>, mut sample: impl FnMut() -> R + Send + 'static) -> Rule {
+        Rule::about(name, move || sample().into().map(Reading::Number))
+    }
+
+    /// A rule about a [`Health`], as [`Pool::health`](crate::Pool::health) and [`Control::health`](crate::Control::health) make it: a watchdog. It
+    /// has no threshold.
+    ///
+    /// It fires once for each of the [reasons](Health::reasons) that comes up, and is resolved once for each that is gone:
+    /// [`Alert::reason`] has it, with its figures. So there are two alerts for each stuck task.
+    /// A stuck task is resolved at the first look that does not find it any more; the other reasons have to stay away for
+    /// [`clear_for_at_least`](Rule::clear_for_at_least). The value is 0 for healthy, 1 for degraded, 2 for unhealthy.
+    ///
+    /// The closure is like that of any rule. To watch a pool, give it a [`HealthCheck`](crate::HealthCheck), or a
+    /// [`Control`](crate::Control): they keep nothing running. If it owns an `Arc` of the pool instead, that may be the last; then the pool ends in
+    /// the thread that drops the monitor, as any value of a rule's closure. What a closure must not do is to make an `Arc` of
+    /// a `Weak` for the time of a look: if that turns out to be the last, the pool ends in the monitor's thread, which then waits for the
+    /// very task that is stuck.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::{AlertState, Monitor, Notifier, Pool, Reason, Rule};
+    ///
+    /// let pool = Pool::new();
+    /// let check = pool.health_check();
+    /// let watchdog = Notifier::new(|alert| {
+    ///     if let (AlertState::Firing, Some(Reason::Stuck { task, .. })) = (alert.state, &alert.reason) {
+    ///         eprintln!("{task:?} is stuck: {alert}");
+    ///     }
+    /// });
+    /// let monitor = Monitor::builder().rule(Rule::health("pool", move || check.health())).notify(watchdog).start()?;
+    /// pool.pause();
+    /// monitor.check_now();
+    /// assert_eq!(monitor.alerts()[0].to_string(), "firing: pool: paused: no task is started until it is resumed");
+    /// # Ok::<(), fanpool::BuildError>(())
+    /// ```
+    pub fn health<R>(name: impl Into<String>, mut check: impl FnMut() -> R + Send + 'static) -> Rule
+    where
+        R: Into<Option<Health>>,
+    {
+        Rule { health: true, ..Rule::about(name, move || check().into().map(Reading::Health)) }
+    }
+
+    fn about(name: impl Into<String>, sample: impl FnMut() -> Option<Reading> + Send + 'static) -> Rule {
         Rule {
             name: name.into(),
-            sample: Box::new(move || sample().into()),
+            sample: Box::new(sample),
             above: None,
             below: None,
             clears_at: None,
             fire_after: Duration::ZERO,
             clear_after: None,
             change: None,
+            health: false,
         }
     }
 
@@ -198,7 +252,16 @@ impl Rule {
 
     /// Checks the rule, for a monitor that looks every so often.
     pub(super) fn watch(self, every: Duration) -> Result<Watched, BuildError> {
-        let Rule { name, sample, above, below, clears_at, fire_after, clear_after, change } = self;
+        let Rule { name, sample, above, below, clears_at, fire_after, clear_after, change, health } = self;
+        if health {
+            return watch_health(
+                name,
+                sample,
+                above.or(below).or(clears_at).is_some() || change.is_some(),
+                fire_after,
+                clear_after.unwrap_or(every.saturating_mul(3)),
+            );
+        }
         let (option, threshold) = match (above, below) {
             _ if name.is_empty() => return Err(BuildError::Missing { option: "name" }),
             (None, None) => return Err(BuildError::Missing { option: "above or below" }),
@@ -221,8 +284,28 @@ impl Rule {
         // 1 where the closure panicked.
         let faults = Limits { above: true, threshold: 0.5, clears_at: 0.5, fire_after: Duration::ZERO, clear_after };
         let (machine, faults) = (Machine::new(limits), Machine::new(faults));
-        Ok(Watched { name, sample, change, machine, faults })
+        Ok(Watched { name, sample, change, machine, faults, troubles: None })
     }
+}
+
+/// The same for a rule about health, which takes no options about a value.
+fn watch_health(
+    name: String,
+    sample: Sample,
+    numeric: bool,
+    fire_after: Duration,
+    clear_after: Duration,
+) -> Result<Watched, BuildError> {
+    if name.is_empty() {
+        return Err(BuildError::Missing { option: "name" });
+    }
+    if numeric {
+        return Err(BuildError::Conflict { option: "a threshold or rate", with: "rule, which is about health" });
+    }
+    let limits = Limits { above: true, threshold: 0.5, clears_at: 0.5, fire_after: Duration::ZERO, clear_after };
+    let (machine, faults) = (Machine::new(limits.clone()), Machine::new(limits));
+    let troubles = Some(Troubles::new(fire_after, clear_after));
+    Ok(Watched { name, sample, change: None, machine, faults, troubles })
 }
 
 impl fmt::Debug for Rule {
@@ -239,6 +322,8 @@ pub(super) struct Watched {
     machine: Machine,
     /// Fires while the closure panics.
     faults: Machine,
+    /// Those of a rule about health, instead of what `machine` would say.
+    troubles: Option<Troubles>,
 }
 
 /// What came of a look.
@@ -258,17 +343,23 @@ impl Watched {
 
     /// Calls the closure, and judges what it says at the time that `clock` shows afterwards.
     pub(super) fn look(&mut self, clock: impl FnOnce() -> Instant) -> Seen {
-        let (sampled, error) = match panics::catch(&mut self.sample) {
-            Ok(sampled) => (sampled, None),
-            Err(payload) => (None, Some(describe(payload))),
+        let (sampled, health, error) = match panics::catch(&mut self.sample) {
+            Ok(Some(Reading::Number(value))) => (Some(value), None, None),
+            Ok(Some(Reading::Health(health))) => (Some(f64::from(health.status() as u8)), Some(health), None),
+            Ok(None) => (None, None, None),
+            Err(payload) => (None, None, Some(describe(payload))),
         };
         let now = clock();
+        let reasons = match (&mut self.troubles, &health) {
+            (Some(troubles), Some(health)) => troubles.step(now, health),
+            _ => Vec::new(),
+        };
         let value = match &mut self.change {
             Some(change) => sampled.and_then(|value| change.rate(now, value)),
             None => sampled.filter(|value| !value.is_nan()),
         };
         let broken = self.faults.step(now, if error.is_some() { 1.0 } else { 0.0 });
-        let judged = value.and_then(|value| self.machine.step(now, value));
+        let judged = value.filter(|_| self.troubles.is_none()).and_then(|value| self.machine.step(now, value));
         let broken = broken.map(|event| match event {
             Event::Fired(since) => (AlertState::Broken, since),
             Event::Resolved(since) => (AlertState::Mended, since),
@@ -278,7 +369,9 @@ impl Watched {
             Event::Resolved(since) => (AlertState::Resolved, since),
         });
         let limits = self.machine.limits();
-        let alerts = broken.into_iter().chain(judged).map(|(state, since)| Alert {
+        let plain = broken.into_iter().chain(judged).map(|(state, since)| (state, since, None));
+        let reasons = reasons.into_iter().map(|(state, since, reason)| (state, since, Some(reason)));
+        let alert = |(state, since, reason): (AlertState, Instant, Option<Reason>)| Alert {
             rule: self.name.clone(),
             state,
             value,
@@ -289,11 +382,19 @@ impl Watched {
             error: error.clone().filter(|_| state == AlertState::Broken),
             above: limits.above,
             rate: self.change.is_some(),
-        });
-        Seen { state: self.state(), value, alerts: alerts.collect(), error }
+            reason,
+        };
+        Seen { state: self.state(), value, alerts: plain.chain(reasons).map(alert).collect(), error }
     }
 
     fn state(&self) -> RuleState {
+        if let Some(troubles) = &self.troubles {
+            return match troubles {
+                troubles if troubles.is_firing() => RuleState::Firing,
+                troubles if troubles.is_pending() => RuleState::Pending,
+                _ => RuleState::Quiet,
+            };
+        }
         match &self.machine {
             machine if machine.is_firing() => RuleState::Firing,
             machine if machine.is_pending() => RuleState::Pending,

@@ -112,6 +112,12 @@ impl Breakers {
         self.family.options.slow_call
     }
 
+    /// For how long those are open that are, with their keys.
+    pub(crate) fn open(&self) -> Vec<(Duration, u64)> {
+        let kept = self.family.kept.lock();
+        kept.by_key.iter().filter_map(|(key, entry)| Some((entry.breaker.open_for()?, *key))).collect()
+    }
+
     /// How many breakers are kept.
     ///
     /// # Examples

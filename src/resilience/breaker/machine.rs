@@ -84,6 +84,11 @@ impl Machine {
         }
     }
 
+    /// Until when it is open.
+    pub(super) fn open_until(&self) -> Option<Instant> {
+        if let Phase::Open { until } = self.phase { Some(until) } else { None }
+    }
+
     /// Room for one more probe of a breaker that is open for long enough, or half open; else a refusal.
     pub(super) fn admit(&mut self, options: &Options, now: &mut Now<'_>) -> Result<Ticket, BreakerOpen> {
         let free_at = self.free_at(options, now);

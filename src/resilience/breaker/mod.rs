@@ -264,6 +264,12 @@ impl CircuitBreaker {
         self.step(|machine, options, now| machine.free_at(options, now))
     }
 
+    /// For how long it is open, if it is. Nothing is done to it and nobody told.
+    pub(crate) fn open_for(&self) -> Option<Duration> {
+        let until = self.inner.machine.lock().open_until()?;
+        until.checked_duration_since(self.inner.options.clock.now()).filter(|time| !time.is_zero())
+    }
+
     /// Whether somebody who asks now would be admitted, if nobody else asks.
     pub(crate) fn has_room(&self) -> bool {
         self.step(|machine, options, now| machine.free_at(options, now) <= now.get())
