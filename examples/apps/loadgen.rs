@@ -70,7 +70,8 @@ impl Options {
         let mut path = String::from("/");
         while let Some(flag) = arguments.next() {
             if flag == "--path" {
-                let given = arguments.next().filter(|path| path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
+                let given =
+                    arguments.next().filter(|path| path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
                 path = given.ok_or("--path takes one that begins with a slash")?;
                 continue;
             }

@@ -190,7 +190,9 @@ fn head(Status(code, reason): Status, length: usize, keep: bool) -> String {
         503 => "Retry-After: 1\r\n",
         _ => "",
     };
-    format!("HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{close}{more}\r\n")
+    format!(
+        "HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{close}{more}\r\n"
+    )
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {

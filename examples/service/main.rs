@@ -153,7 +153,7 @@ fn drain(
     let (answered, given_up) = (counters.answered(), counters.given_up());
     if overdue || !busy.is_empty() {
         // Whoever has them waits for what does not end.
-        collectors.map(std::mem::forget);
+        collectors.into_iter().for_each(std::mem::forget);
         return Err(Failure::Overdue { drain: time, answered, given_up, busy });
     }
     for collector in collectors {

@@ -3,8 +3,8 @@
 
 use crate::options::Options;
 use fanpool::{
-    BuildError, Collector, Control, Elastic, FanOut, HealthCheck, Input, Metrics, Pool, Route, Shutdown, Timings, Workers,
-    blocking,
+    BuildError, Collector, Control, Elastic, FanOut, HealthCheck, Input, Metrics, Pool, Route, Shutdown, Timings,
+    Workers, blocking,
 };
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;

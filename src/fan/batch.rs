@@ -33,7 +33,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             // The service was stopped in between, or the alarm has put the batch back.
             return;
         }
+        slot.set_item(heads.first().map(|(seq, ..)| *seq));
         let answers = panics::catch(|| handler(items));
+        slot.set_item(None);
         *last = now();
         let ran = (*last - began).as_nanos() as u64;
         let mut answers = match answers {

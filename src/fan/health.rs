@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// A queue shorter than this, and than half of the window, is never one that only grows.
 const LEAST: usize = 100;
 
-/// A thread that runs items, as a check sees it.
+/// A thread that runs an item, as a check sees it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seat {
     pub(super) lane: usize,
@@ -19,8 +19,8 @@ pub(super) struct Seat {
     pub(super) slot: usize,
     pub(super) turn: usize,
     pub(super) worker: Option<usize>,
-    /// The item that it runs, unless that is a batch.
-    pub(super) item: Option<u64>,
+    /// The item that it runs; of a batch, the first.
+    pub(super) item: u64,
 }
 
 /// What a check sees of a service.
@@ -92,7 +92,7 @@ impl Watch {
                 id: mark.id,
                 worker: seat.worker,
                 task: Some(name.to_owned()),
-                item: seat.item,
+                item: Some(seat.item),
                 lane: (sight.lanes > 1).then_some(seat.lane),
                 since,
                 blocking: false,
@@ -142,9 +142,9 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             depth += held.waiting.waiting() + self.intake.lock().lanes[at].arrived.len();
             for slot in &held.slots {
                 depth += slot.waiting();
-                let (turn, item, worker) = slot.at_work();
                 let address = std::ptr::from_ref(&**slot).addr();
-                seats.push(Seat { lane: at, slot: address, turn, worker, item });
+                let running = slot.at_work();
+                seats.extend(running.map(|(item, turn, worker)| Seat { lane: at, slot: address, turn, worker, item }));
             }
         }
         let (landed, lost) = self.landing.seen();
@@ -253,7 +253,7 @@ mod tests {
     }
 
     fn seat(slot: usize, turn: usize) -> Seat {
-        Seat { lane: 0, slot, turn, worker: Some(slot), item: Some(turn as u64) }
+        Seat { lane: 0, slot, turn, worker: Some(slot), item: turn as u64 }
     }
 
     #[test]

@@ -5,8 +5,7 @@
 //! small lock of their own, which the thread takes once for each item. The alarm looks at every slot, and where the thread is
 //! still at the same item as at the look before, takes away what it holds.
 
-use super::landing::Done;
-use super::landing::NO_WORKER;
+use super::landing::{Done, NO_WORKER};
 use super::queue::{Entry, Queue};
 use crate::sync::estimate::{AtomicUsize, Ordering};
 use crate::sync::{CachePadded, Mutex, broken, thread};
@@ -36,7 +35,7 @@ struct Hand<T, R, E> {
     finished: Vec<u64>,
     /// Counts the items that were started, and what the alarm saw of that count.
     turn: usize,
-    /// The item that was started last. Only looked at.
+    /// The item that runs; of a batch, the first. Only looked at.
     item: Option<u64>,
     seen: usize,
 }
@@ -114,11 +113,18 @@ impl<T, R, E> Slot<T, R, E> {
         self.hand.lock().owner = owner;
     }
 
-    /// How many items were started, which one last, and by which worker.
-    pub(super) fn at_work(&self) -> (usize, Option<u64>, Option<usize>) {
+    /// A batch begins with that item, or has ended.
+    pub(super) fn set_item(&self, item: Option<u64>) {
+        let mut hand = self.hand.lock();
+        hand.item = item;
+        hand.turn = hand.turn.wrapping_add(1);
+    }
+
+    /// Which item runs, how many had been started then, and the worker.
+    pub(super) fn at_work(&self) -> Option<(u64, usize, Option<usize>)> {
         let worker = self.worker.load(Ordering::Relaxed);
         let hand = self.hand.lock();
-        (hand.turn, hand.item, (worker != NO_WORKER as usize).then_some(worker))
+        hand.item.map(|item| (item, hand.turn, (worker != NO_WORKER as usize).then_some(worker)))
     }
 
     pub(super) fn is_owner(&self, thread: thread::ThreadId) -> bool {

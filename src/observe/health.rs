@@ -82,13 +82,13 @@ pub enum Reason {
         worker: Option<usize>,
         /// The name of the task's group, or of the service.
         task: Option<String>,
-        /// The item's number, in a service that handles items one by one.
+        /// The item's number, in a service; of a batch, the number of its first.
         item: Option<u64>,
         /// The lane, in a service that has several.
         lane: Option<usize>,
         /// For how long it is known to run. If its worker ran something else right before, this counts from the first check that saw it.
         since: Duration,
-        /// The task is inside of [`blocking`](crate::blocking).
+        /// The task is inside of [`blocking`](crate::blocking). A check of a service does not tell.
         blocking: bool,
     },
     /// More tasks waited at each of the last checks than at the one before.

@@ -168,6 +168,10 @@ fn public_types_cross_threads() {
     send_sync::<fanpool::WorkerCounts>();
     send_sync::<fanpool::WorkerMetrics>();
     send_sync::<fanpool::WorkerState>();
+    send_sync::<fanpool::Health>();
+    send_sync::<fanpool::HealthCheck>();
+    send_sync::<fanpool::Reason>();
+    send_sync::<fanpool::Status>();
     fn send<T: Send>() {}
     send::<fanpool::MonitorBuilder>();
     send::<fanpool::Rule>();

@@ -41,6 +41,7 @@ mod fan_routes;
 mod fan_scope;
 mod found;
 mod groups;
+mod health;
 mod join;
 mod join_attacked;
 mod layering;
