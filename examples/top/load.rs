@@ -99,7 +99,8 @@ fn make(pool: &Weak<Pool>, tasks: u32, name: &str, takes: Duration) -> Option<()
     let pool = pool.upgrade()?;
     let group = pool.group().name(name).build().ok()?;
     for _ in 0..tasks.min(MOST.saturating_sub(pool.queued()) as u32) {
-        let task = move || if takes > Duration::from_millis(10) { blocking(|| thread::sleep(takes)) } else { compute(takes) };
+        let task =
+            move || if takes > Duration::from_millis(10) { blocking(|| thread::sleep(takes)) } else { compute(takes) };
         group.spawn(task).ok()?;
     }
     Some(())

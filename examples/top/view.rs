@@ -97,23 +97,27 @@ impl View {
         let room = usize::from(block.inner(area).height);
         let workers = &self.now.per_worker;
         let shown = if workers.len() > room { room.saturating_sub(1) } else { workers.len() };
-        let mut lines: Vec<_> = workers.iter().take(shown).map(|worker| {
-            let before = self.before.per_worker.iter().find(|before| before.index == worker.index);
-            let busy = worker.busy.saturating_sub(before.map(|before| before.busy).unwrap_or_default());
-            let share = busy.as_secs_f64() / self.rates.elapsed.as_secs_f64().max(1e-9);
-            let color = match worker.state {
-                WorkerState::Busy => Color::Green,
-                WorkerState::Blocked => Color::Magenta,
-                WorkerState::Leaving => Color::Red,
-                _ => Color::DarkGray,
-            };
-            let group = worker.group.as_deref().unwrap_or_default();
-            Line::from(vec![
-                Span::from(format!("{:>3} ", worker.index)),
-                Span::styled(bar(share), Style::new().fg(color)),
-                Span::from(format!(" {:<8} {group}", worker.state.to_string())),
-            ])
-        }).collect();
+        let mut lines: Vec<_> = workers
+            .iter()
+            .take(shown)
+            .map(|worker| {
+                let before = self.before.per_worker.iter().find(|before| before.index == worker.index);
+                let busy = worker.busy.saturating_sub(before.map(|before| before.busy).unwrap_or_default());
+                let share = busy.as_secs_f64() / self.rates.elapsed.as_secs_f64().max(1e-9);
+                let color = match worker.state {
+                    WorkerState::Busy => Color::Green,
+                    WorkerState::Blocked => Color::Magenta,
+                    WorkerState::Leaving => Color::Red,
+                    _ => Color::DarkGray,
+                };
+                let group = worker.group.as_deref().unwrap_or_default();
+                Line::from(vec![
+                    Span::from(format!("{:>3} ", worker.index)),
+                    Span::styled(bar(share), Style::new().fg(color)),
+                    Span::from(format!(" {:<8} {group}", worker.state.to_string())),
+                ])
+            })
+            .collect();
         if workers.len() > shown {
             lines.push(Line::from(format!("and {} more", workers.len() - shown)));
         }
