@@ -16,7 +16,7 @@ mod view;
 
 use fanpool::{BuildError, Elastic, Pool, Timings};
 use load::{Kind, Load};
-use ratatui::backend::{Backend, TestBackend};
+use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::{DefaultTerminal, Terminal};
 use std::fmt;
