@@ -142,10 +142,13 @@ mod tests {
         }
     }
 
+    /// The second of each check and the queue's length, and in how many it grew.
+    type Row = (&'static str, &'static [(u64, Option<usize>)], &'static [Option<u32>]);
+
     #[test]
     fn a_queue_grows_as_the_table_says() {
         const NONE: Option<usize> = None;
-        let rows: &[(&str, &[(u64, Option<usize>)], &[Option<u32>])] = &[
+        let rows: &[Row] = &[
             (
                 "six checks, five steps",
                 &[(0, Some(96)), (1, Some(97)), (2, Some(98)), (3, Some(99)), (4, Some(100)), (5, Some(101))],

@@ -1,5 +1,6 @@
 //! The service as its clients, its orchestrator and its scraper see it. `.ci/service` adds load.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use openmetrics_parser::prometheus::parse_prometheus;
 use std::collections::HashSet;

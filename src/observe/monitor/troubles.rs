@@ -65,6 +65,9 @@ impl Troubles {
 mod tests {
     use super::*;
 
+    /// The second, what the check finds, and what is told: since which second.
+    type Look = (u64, Vec<Reason>, Vec<(AlertState, u64, Reason)>);
+
     #[test]
     fn each_reason_fires_once_and_is_resolved_once() {
         let stuck = |id: u64, since: u64| Reason::Stuck {
@@ -81,7 +84,7 @@ mod tests {
         let at = |second: u64| start + Duration::from_secs(second);
         let paused = || Reason::Paused;
         #[rustfmt::skip]
-        let looks: [(u64, Vec<Reason>, Vec<(AlertState, u64, Reason)>); 8] = [
+        let looks: [Look; 8] = [
             (0, vec![], vec![]),
             (1, vec![stuck(1, 30)], vec![(AlertState::Firing, 1, stuck(1, 30))]),
             (2, vec![stuck(1, 31), stuck(2, 30)], vec![(AlertState::Firing, 2, stuck(2, 30))]),
