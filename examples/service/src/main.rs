@@ -15,7 +15,7 @@
 //! Both probes answer with what health says: `blocking: degraded`, and then one line for each reason. Port 0 is any free one; the first
 //! line on standard output says which. What is beyond `--window` requests of a kind gets 503 at once; so does what is beyond so many
 //! connections, except probes and scrapes. A request that has no answer after `--answer` gets 504. Clients that are slow, broken or hostile
-//! fare as in `../apps/http.rs`, with the same code.
+//! fare as in `../../apps/http.rs`, with the same code.
 //!
 //! *The end.* SIGTERM or SIGINT: `/readyz` says 503 on connections that are there, no more connections are made, requests that are on
 //! their way are answered with `Connection: close`. When all connections have ended, within `--drain`: a line of counts on standard output,
@@ -25,14 +25,14 @@
 //! *Alerts*, on standard error: requests that wait for a thread for more than 100 ms, more than 5 % answers of 500 and above, each for
 //! five `--check`s; not live; and each reason that health gives.
 //!
-//! `kubernetes.yaml` beside this is how it would run there, `.ci/service` what it is held to.
+//! `../kubernetes.yaml` is how it would run there, `.ci/service` what it is held to.
 
-#[path = "../apps/listen.rs"]
+#[path = "../../apps/listen.rs"]
 mod listen;
 mod options;
 mod server;
 mod watch;
-#[path = "../apps/wire.rs"]
+#[path = "../../apps/wire.rs"]
 mod wire;
 mod work;
 
