@@ -125,7 +125,6 @@ alarm_passed_is_lost       elastic_attacked::a_clock_that_moves_on_while_the_ala
 unfit_is_replaced          elastic_attacked::a5_a_start_hook_that_always_panics_does_not_hold_the_end_up
 hook_is_idle               elastic_attacked::d3_a_start_hook_that_blocks_does_not_hold_a_timeout_up
 resized_above_max          elastic_attacked::no_size_that_is_set_gives_more_threads_than_max
-tickets_age_by_the_system  elastic_attacked::tickets_age_by_the_clock_of_the_pool
 paused_pools_grow          elastic_attacked::g2_a_paused_pool_does_not_grow
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
 "

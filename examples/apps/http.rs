@@ -23,15 +23,13 @@
 //! length, and has no time limits; a client that sends nothing holds its thread for ever. So `wire` reads sockets with limits, and
 //! httparse tells what was read.
 
+mod listen;
 mod wire;
 
 use fanpool::{Control, FanOut, Input, Output, SendReason};
-#[cfg(target_os = "linux")]
-use socket2::SockFilter;
-use socket2::SockRef;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,13 +37,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use wire::{BROKEN, BUSY, Connection, Method, OK, Patience, Refusal};
+use wire::{BROKEN, BUSY, Connection, Method, NOT_FOUND, OK, Patience, Refusal};
 
 const USAGE: &str = "usage: http [--port N] [--workers N] [--window N] [--work-ms N] [--cpu] [--connections N] [--idle-ms N] \
                      [--request-ms N] [--drain-ms N]";
-
-/// When no connection has come for so long, none is being made: more than it takes until a lost segment is sent again.
-const QUIET: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -120,28 +115,6 @@ impl Options {
     }
 }
 
-/// Refuses new connections, and lets those come to an end that are being made; whether that can be done here.
-///
-/// The listener drops every segment that asks for a connection (SYN without ACK), so a client asks again a second later, when there is
-/// no listener any more.
-#[cfg(target_os = "linux")]
-fn shut(listener: &TcpListener) -> bool {
-    let filter = [
-        // The flags of the segment; those two of them; if there is only SYN, nothing of the segment, otherwise all.
-        SockFilter::new(0x30, 0, 0, 13),
-        SockFilter::new(0x54, 0, 0, 0x12),
-        SockFilter::new(0x15, 0, 1, 0x02),
-        SockFilter::new(0x06, 0, 0, 0),
-        SockFilter::new(0x06, 0, 0, u32::MAX),
-    ];
-    SockRef::from(listener).attach_filter(&filter).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn shut(_: &TcpListener) -> bool {
-    false
-}
-
 /// A request that was accepted, and who waits for the answer.
 struct Job {
     body: Vec<u8>,
@@ -206,8 +179,12 @@ fn run(options: &Options) -> Result<String, String> {
     let told = server.clone();
     ctrlc::set_handler(move || told.stop(address)).map_err(|error| format!("cannot wait for signals: {error}"))?;
     say(format_args!("listening on {address}"));
-    server.accept(&listener, &connections);
-    drop(listener);
+    listen::accept(
+        listener,
+        || server.stopped.get().is_some(),
+        |stream| server.admit(stream, &connections),
+        |error| eprintln!("http: cannot accept: {error}"),
+    );
 
     let began = server.stopped.get().copied().unwrap_or_else(Instant::now);
     connections.close();
@@ -275,33 +252,7 @@ impl Server {
             eprintln!("http: interrupted while draining");
             std::process::exit(1);
         }
-        // For `accept`, which waits for nothing else. If this fails there are others to be accepted.
-        let _ = TcpStream::connect_timeout(&address, Duration::from_secs(1));
-    }
-
-    /// Accepts connections until the signal comes, and then those that have been made by then.
-    fn accept(&self, listener: &TcpListener, connections: &Input<'_, TcpStream>) {
-        while self.stopped.get().is_none() {
-            match listener.accept() {
-                Ok((stream, _)) => self.admit(stream, connections),
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => {
-                    eprintln!("http: cannot accept: {error}");
-                    // Of files, for instance, there will be more again.
-                    thread::sleep(Duration::from_millis(100));
-                }
-            }
-        }
-        // A listener that is closed resets whatever was made and not accepted: even a connection that came after a look that found none.
-        let quiet = SockRef::from(listener).set_read_timeout(Some(QUIET)).is_ok();
-        let deadline = (!shut(listener)).then(|| Instant::now() + QUIET);
-        while quiet && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            match listener.accept() {
-                Ok((stream, _)) => self.admit(stream, connections),
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(_) => break,
-            }
-        }
+        listen::wake(address);
     }
 
     fn admit(&self, stream: TcpStream, connections: &Input<'_, TcpStream>) {
@@ -326,6 +277,13 @@ impl Server {
                     break;
                 }
             };
+            if request.target != "/" {
+                count(&self.counters.wrong);
+                if connection.answer(request.method, NOT_FOUND, "", false).is_err() {
+                    count(&self.counters.unsent);
+                }
+                break;
+            }
             let (reply, answer) = sync_channel(1);
             let (status, text) = match self.jobs.try_send(Job { body: request.body, reply }) {
                 // Without an answer, the handler has panicked.

@@ -1,6 +1,7 @@
 //! Asks an HTTP server on 127.0.0.1 for more than it can do, and tells what became of each request.
 //!
-//! `cargo run --release -p apps --bin loadgen -- --port N [--connections 64] [--rate 3000] [--seconds 5] [--fresh]`
+//! `cargo run --release -p apps --bin loadgen -- --port N [--connections 64] [--rate 3000] [--seconds 5] [--path /]
+//! [--fresh]`
 //!
 //! Each connection has a thread that sends a request, waits for the answer and sends the next, at a rate of so many requests a second for
 //! all together or as fast as the answers come (rate 0). `--fresh` makes a connection for each request. A thread that can connect no
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: loadgen --port N [--connections N] [--rate N] [--seconds N] [--fresh]";
+const USAGE: &str = "usage: loadgen --port N [--connections N] [--rate N] [--seconds N] [--path P] [--fresh]";
 /// A server that takes longer than this has lost the request.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: usize = 16 * 1024;
@@ -59,13 +60,21 @@ struct Options {
     connections: u32,
     rate: u32,
     time: Duration,
+    path: String,
     fresh: bool,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
         let (mut port, mut connections, mut rate, mut seconds, mut fresh) = (0, 64, 3000, 5, false);
+        let mut path = String::from("/");
         while let Some(flag) = arguments.next() {
+            if flag == "--path" {
+                let given =
+                    arguments.next().filter(|path| path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
+                path = given.ok_or("--path takes one that begins with a slash")?;
+                continue;
+            }
             let number = match flag.as_str() {
                 "--fresh" => {
                     fresh = true;
@@ -85,14 +94,14 @@ impl Options {
             return Err("--connections takes 1 to 10000".into());
         }
         let address = (Ipv4Addr::LOCALHOST, port).into();
-        Ok(Options { address, connections, rate, time: Duration::from_secs(seconds.into()), fresh })
+        Ok(Options { address, connections, rate, time: Duration::from_secs(seconds.into()), path, fresh })
     }
 
     fn client(&self, began: Instant, at: u32) -> Tally {
         let mut tally = Tally::default();
         let every = Duration::from_secs(1) * self.connections / self.rate.max(1);
         let every = if self.rate == 0 { Duration::ZERO } else { every };
-        let request = format!("POST / HTTP/1.1\r\nHost: load\r\nContent-Length: 100\r\n\r\n{:0100}", at);
+        let request = format!("POST {} HTTP/1.1\r\nHost: load\r\nContent-Length: 100\r\n\r\n{at:0100}", self.path);
         let (mut connection, mut next) = (None, began + every * at / self.connections);
         loop {
             // What could not be sent in time is not made up for.

@@ -24,6 +24,8 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
+    /// The path, with the query if there is one.
+    pub(crate) target: String,
     pub(crate) body: Vec<u8>,
     /// The client sends another one on this connection, if it may.
     pub(crate) keep: bool,
@@ -40,6 +42,7 @@ pub(crate) enum Method {
 pub(crate) struct Status(pub(crate) u16, pub(crate) &'static str);
 
 pub(crate) const OK: Status = Status(200, "OK");
+pub(crate) const NOT_FOUND: Status = Status(404, "Not Found");
 pub(crate) const BROKEN: Status = Status(500, "Internal Server Error");
 pub(crate) const BUSY: Status = Status(503, "Service Unavailable");
 
@@ -63,6 +66,7 @@ struct Head {
     length: usize,
     body: usize,
     method: Method,
+    target: String,
     keep: bool,
     expects: bool,
 }
@@ -112,7 +116,7 @@ impl Connection {
         }
         let body = self.buffer[head.length..whole].to_vec();
         self.buffer.drain(..whole);
-        Ok(Request { method: head.method, body, keep: head.keep })
+        Ok(Request { method: head.method, target: head.target, body, keep: head.keep })
     }
 
     /// Reads what is there, so that there are at most `most` bytes, or waits for some.
@@ -186,7 +190,9 @@ fn head(Status(code, reason): Status, length: usize, keep: bool) -> String {
         503 => "Retry-After: 1\r\n",
         _ => "",
     };
-    format!("HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n{close}{more}\r\n")
+    format!(
+        "HTTP/1.1 {code} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n{close}{more}\r\n"
+    )
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
@@ -259,9 +265,6 @@ fn parse(bytes: &[u8]) -> Result<Option<Head>, Status> {
     if body > BODY {
         return Err(Status(413, "Content Too Large"));
     }
-    if request.path != Some("/") {
-        // The body would have to be read first to go on after this.
-        return Err(Status(404, "Not Found"));
-    }
-    Ok(Some(Head { length, body, method, keep, expects }))
+    let target = request.path.unwrap_or_default().to_owned();
+    Ok(Some(Head { length, body, method, target, keep, expects }))
 }

@@ -43,6 +43,7 @@ mod fan_scope;
 mod found;
 mod groups;
 mod health;
+mod health_services;
 mod join;
 mod join_attacked;
 mod layering;
