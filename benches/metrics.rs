@@ -3,7 +3,7 @@
 //! 500,000 tasks of 0.15 us and as many empty ones, spawned and waited for, on two workers: pools without times, with those of one task in 32, and
 //! with those of all. A snapshot every millisecond is taken in the last row.
 
-use benches::{compare, work};
+use benches::{Row, compare, work};
 use fanpool::{Pool, Timings};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ fn all() -> Result<(), fanpool::BuildError> {
         (pool(Timings::off())?, pool(Timings::every(32))?, pool(Timings::all())?, pool(Timings::every(32))?);
     for (title, nanos) in [("tasks of 0.15 us", 185), ("empty tasks", 0)] {
         let over = AtomicBool::new(false);
-        let mut rows: Vec<(&str, Box<dyn FnMut() + '_>)> = Vec::new();
+        let mut rows: Vec<Row<'_>> = Vec::new();
         rows.push(("no times", Box::new(|| spawn(&off, nanos))));
         rows.push(("one in 32", Box::new(|| spawn(&sampled, nanos))));
         rows.push(("all", Box::new(|| spawn(&every, nanos))));
