@@ -148,7 +148,7 @@ fn a_clock_that_moves_on_while_the_alarm_is_set_is_no_alarm_lost() {
                     clock.advance(WAIT);
                 }
             });
-            for round in 1..=1000 {
+            for round in 1..=200 {
                 let pair = Arc::new(Barrier::new(2));
                 for _ in 0..2 {
                     let pair = pair.clone();
@@ -283,9 +283,9 @@ fn tickets_age_by_the_clock_of_the_pool() {
         };
         let first = hold(0);
         first.1.recv().unwrap();
-        let second = hold(1);
-        // The first look: a worker was idle before.
+        // This look finds no ticket; the next ticket sets the alarm.
         clock.advance(WAIT);
+        let second = hold(1);
         drop(first);
         second.1.recv().unwrap();
         clock.advance(WAIT / 2);
@@ -335,9 +335,12 @@ fn a_worker_told_to_leave_while_it_blocks_is_not_counted_on() {
         pool.resize(2).unwrap();
         let (blocked, blocks) = mpsc::channel();
         let (back, comes_back) = mpsc::channel();
+        let pair = Arc::new(Barrier::new(2));
         for _ in 0..2 {
-            let (blocked, back) = (blocked.clone(), back.clone());
+            let (blocked, back, pair) = (blocked.clone(), back.clone(), pair.clone());
             pool.spawn(move || {
+                // While no ticket waits: nobody is started for one of these.
+                pair.wait();
                 let (release, wait) = mpsc::channel::<()>();
                 fanpool::blocking(|| {
                     blocked.send((fanpool::current_worker().unwrap(), release)).unwrap();
