@@ -252,8 +252,11 @@ fn a_service_on_an_elastic_pool_serves_everything() {
 /// Allows the calling thread to run on the first `cpus` processors of those it may use now.
 #[cfg(target_os = "linux")]
 fn allow(cpus: usize) {
-    // SAFETY: the set is plain data that the two calls fill and read; 0 means the calling thread.
-    #[allow(unsafe_code, reason = "there is no safe way to set an affinity")]
+    #[allow(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "one thing is done: to set an affinity, which nothing safe does"
+    )]
+    // SAFETY: the set is plain data that the calls fill and read; 0 means the calling thread.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         let size = std::mem::size_of::<libc::cpu_set_t>();

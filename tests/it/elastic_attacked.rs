@@ -148,7 +148,7 @@ fn a_clock_that_moves_on_while_the_alarm_is_set_is_no_alarm_lost() {
                     clock.advance(WAIT);
                 }
             });
-            for round in 1..=1000 {
+            for round in 1..=200 {
                 let pair = Arc::new(Barrier::new(2));
                 for _ in 0..2 {
                     let pair = pair.clone();
@@ -169,7 +169,7 @@ fn a5_a_start_hook_that_always_panics_does_not_hold_the_end_up() {
         let counted = tries.clone();
         let pool = Pool::builder()
             .workers(Elastic::new(0, 1))
-            .clock(&ManualClock::new())
+            .clock(ManualClock::new())
             .on_start(move |_| {
                 // Not for ever, so that a failure ends.
                 if counted.fetch_add(1, Ordering::Relaxed) < 100 {
@@ -236,7 +236,7 @@ fn no_size_that_is_set_gives_more_threads_than_max() {
         let (starts, stops) = (started.clone(), stopped.clone());
         let pool = Pool::builder()
             .workers(Elastic::new(1, 2))
-            .clock(&ManualClock::new())
+            .clock(ManualClock::new())
             .on_start(move |_| _ = starts.fetch_add(1, Ordering::SeqCst))
             .on_stop(move |_| _ = stops.fetch_add(1, Ordering::SeqCst))
             .build()
@@ -331,9 +331,12 @@ fn a_worker_told_to_leave_while_it_blocks_is_not_counted_on() {
         pool.resize(2).unwrap();
         let (blocked, blocks) = mpsc::channel();
         let (back, comes_back) = mpsc::channel();
+        let pair = Arc::new(Barrier::new(2));
         for _ in 0..2 {
-            let (blocked, back) = (blocked.clone(), back.clone());
+            let (blocked, back, pair) = (blocked.clone(), back.clone(), pair.clone());
             pool.spawn(move || {
+                // While no ticket waits: nobody is started for one of these.
+                pair.wait();
                 let (release, wait) = mpsc::channel::<()>();
                 fanpool::blocking(|| {
                     blocked.send((fanpool::current_worker().unwrap(), release)).unwrap();

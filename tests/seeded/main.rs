@@ -3,6 +3,7 @@
 #![cfg(feature = "seeded")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod elastic;
 #[path = "../helpers/mod.rs"]
 mod helpers;
 mod runs;
