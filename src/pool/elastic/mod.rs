@@ -25,7 +25,7 @@
 //! does not find it before the tasks have ended. Once all have been told to leave, nobody is started.
 //!
 //! **More than one at a time, and fewer**, is a matter of speed alone. The alarm looks at the queue and the workers, at most once in
-//! `target_wait`, and asks the [`Policy`], which is a pure function of what was seen. What it is shown comes from estimates without
+//! `target_wait`, and asks the policy, which is a pure function of what was seen. What it is shown comes from estimates without
 //! a lock, on which nothing else rests.
 
 mod climb;
