@@ -169,7 +169,7 @@ fn a5_a_start_hook_that_always_panics_does_not_hold_the_end_up() {
         let counted = tries.clone();
         let pool = Pool::builder()
             .workers(Elastic::new(0, 1))
-            .clock(&ManualClock::new())
+            .clock(ManualClock::new())
             .on_start(move |_| {
                 // Not for ever, so that a failure ends.
                 if counted.fetch_add(1, Ordering::Relaxed) < 100 {
@@ -236,7 +236,7 @@ fn no_size_that_is_set_gives_more_threads_than_max() {
         let (starts, stops) = (started.clone(), stopped.clone());
         let pool = Pool::builder()
             .workers(Elastic::new(1, 2))
-            .clock(&ManualClock::new())
+            .clock(ManualClock::new())
             .on_start(move |_| _ = starts.fetch_add(1, Ordering::SeqCst))
             .on_stop(move |_| _ = stops.fetch_add(1, Ordering::SeqCst))
             .build()
