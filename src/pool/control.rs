@@ -39,7 +39,8 @@ impl Pool {
     /// Changes the number of workers while tasks run; none is lost.
     ///
     /// Growing starts threads before it returns. Shrinking returns at once: a worker that leaves finishes the task it
-    /// runs first, and in a paused pool it leaves after the pause. May be called from a task. An elastic pool goes on from there by itself.
+    /// runs first, and in a paused pool it leaves after the pause. May be called from a task. An elastic pool goes on from there by itself;
+    /// in one, threads that were told to leave and have not count towards its `max`, so fewer may be started than were asked for.
     ///
     /// # Errors
     ///

@@ -10,6 +10,7 @@ struct Nobody;
 
 impl Host for Nobody {
     fn post(&self, _: Arc<TaskGroup>) {}
+    fn nudge(&self) {}
     fn size(&self) -> usize {
         0
     }

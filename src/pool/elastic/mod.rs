@@ -20,9 +20,16 @@
 //! it, one starts a worker. Groups post a ticket as long as they have fewer helpers than `max`, so what waits shows in the
 //! lanes even when all workers are busy with one group.
 //!
+//! **Refused threads.** The alarm asks again, after a pause. If it cannot be set, because its own thread was refused, the pool is *deaf*: whoever
+//! comes next, with a task or to wait until the pool is idle, does what the alarm would have.
+//!
+//! **Who joins those that left?** An ended thread keeps its stack until it is joined. Each worker that leaves joins those that have ended before
+//! it, as its very last step: it holds nothing and nobody counts on it, so a thread-local destructor that blocks there holds up nobody else.
+//!
 //! **Ending.** From the seal on nobody is retired until nothing is pending; a thread that leaves, having been told to earlier, is
 //! replaced in the section in which it leaves if it was the last and tasks are pending. So whoever waits for the number of threads to be zero
-//! does not find it before the tasks have ended. Once all have been told to leave, nobody is started.
+//! does not find it before the tasks have ended. One whose start hook failed is not replaced, nor is anybody if the thread is refused: then the
+//! last one that leaves, or whoever ends the pool, discards what is pending. Once all have been told to leave, nobody is started.
 //!
 //! **More than one at a time, and fewer**, is a matter of speed alone. The alarm looks at the queue and the workers, at most once in
 //! `target_wait`, and asks the policy, which is a pure function of what was seen. What it is shown comes from estimates without
@@ -46,7 +53,10 @@ use std::time::Duration;
 /// [`keep_alive`](Elastic::keep_alive). With a `min` of 0 an unused pool has no thread; the first task then starts one.
 ///
 /// A thread that the operating system refuses, or whose start hook panics, is asked for again after 100 ms, twice as long after each
-/// refusal, at most 10 s. Meanwhile the workers that are there go on.
+/// refusal, at most 10 s. Meanwhile the workers that are there go on. If the thread that keeps these times is refused as well, the next task
+/// that comes asks again.
+///
+/// While the pool is paused it does not grow because tickets wait.
 ///
 /// # Examples
 ///
