@@ -57,17 +57,17 @@ impl Shared {
         // Held from the look on, so that what checks remember is never older than what they see.
         let mut watch = self.checks.watch.lock();
         let now = self.config.clock.now();
-        let (seats, workers, alive, ending) = {
+        let (seats, workers, ending) = {
             let roster = self.roster.lock();
             let seats: Vec<_> = roster.stations().filter_map(|station| station.seat()).collect();
-            (seats, roster.serving().count(), roster.alive, roster.ending)
+            (seats, roster.len(), roster.ending)
         };
-        let (wanted, grows, refusals, refused) = match &self.staff {
+        let (wanted, max, refusals, refused) = match &self.staff {
             Some(staff) => {
                 let refusals = staff.refusals();
-                (staff.options.min, alive < staff.options.max, refusals.count, refusals.last)
+                (staff.options.min, Some(staff.options.max), refusals.count, refusals.last)
             }
-            None => (self.checks.wanted.load(Ordering::Relaxed), false, 0, None),
+            None => (self.checks.wanted.load(Ordering::Relaxed), None, 0, None),
         };
         let why = refused.clone().or_else(|| self.checks.why.lock().clone());
         let refused = if workers < wanted { why } else { refused };
@@ -77,7 +77,7 @@ impl Shared {
             seats,
             workers,
             wanted,
-            grows,
+            max,
             ending,
             refusals,
             refused,

@@ -55,11 +55,6 @@ impl Roster {
         slots.chain(retired).filter(|station| !station.left.load(Ordering::Relaxed))
     }
 
-    /// The workers that were not told to leave.
-    pub(super) fn serving(&self) -> impl Iterator<Item = &Arc<Station>> {
-        self.slots.iter().map(|slot| &slot.station)
-    }
-
     pub(super) fn is_over(&self) -> bool {
         self.over
     }

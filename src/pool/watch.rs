@@ -31,8 +31,8 @@ pub(super) struct Sight {
     /// Workers that were not told to leave, and how many there should be at least.
     pub(super) workers: usize,
     pub(super) wanted: usize,
-    /// More may be started.
-    pub(super) grows: bool,
+    /// The most threads that an elastic pool may have.
+    pub(super) max: Option<usize>,
     /// The size is not changed any more.
     pub(super) ending: bool,
     /// Threads that were refused, ever, and what the last failed with, if none was started since.
@@ -62,7 +62,8 @@ impl Watch {
 
     /// * A task is *stuck* if its worker's count of ended tasks has stood still for `limit`: since the turn began, if none had ended in it,
     ///   or else since the check that saw this count first.
-    /// * The pool is not *live* if that is so of all of its workers, and there cannot be another.
+    /// * The pool is not *live* if that is so of all of its workers, and there cannot be another. One that was told to leave keeps another
+    ///   from being started only if it is stuck, too.
     /// * A queue *only grows* as [`Growth`] says, with checks a thirtieth of `limit` apart.
     /// * *Threads are missing* if there are fewer than wanted, and after a refusal that no start has followed, as long as somebody waits for
     ///   a worker, and in any case for `limit` from the check that saw it first, so that no refusal goes unseen.
@@ -74,10 +75,10 @@ impl Watch {
         });
         let marks = self.still.look(now, keys);
         let mut reasons = Vec::new();
-        let mut serving = 0;
+        let (mut serving, mut leaving) = (0, 0);
         for (seat, mark) in sight.seats.iter().zip(marks) {
             let Some(since) = mark.stuck(now, limit) else { continue };
-            serving += usize::from(!seat.retiring);
+            *if seat.retiring { &mut leaving } else { &mut serving } += 1;
             reasons.push(Reason::Stuck {
                 id: mark.id,
                 worker: Some(seat.worker),
@@ -88,7 +89,8 @@ impl Watch {
                 blocking: seat.blocking,
             });
         }
-        let live = sight.workers == 0 || serving < sight.workers || sight.grows;
+        let room = sight.max.map_or(sight.workers == 0, |max| sight.workers + leaving < max);
+        let live = serving < sight.workers || room;
         let queued = (!sight.paused).then_some(sight.queued);
         if let Some(checks) = self.growth.look(now, limit / 30, LEAST, queued) {
             reasons.push(Reason::QueueGrows { queued: sight.queued, checks });
@@ -135,7 +137,7 @@ mod tests {
             seats: Vec::new(),
             workers: 2,
             wanted: 2,
-            grows: false,
+            max: None,
             ending: false,
             refusals: 0,
             refused: None,
@@ -228,13 +230,20 @@ mod tests {
         let seats = vec![seat(0, start, 0, 0), seat(1, start, 0, 0)];
         let all = Sight { seats, ..sight(at(start, 60)) };
         assert!(!Watch::new().check(&all).is_live());
-        assert!(Watch::new().check(&Sight { grows: true, ..all.clone() }).is_live());
+        assert!(Watch::new().check(&Sight { max: Some(3), ..all.clone() }).is_live());
+        assert!(!Watch::new().check(&Sight { max: Some(2), ..all.clone() }).is_live());
         // One that was told to leave is named, and is none of the workers any more.
         let mut left = Sight { workers: 1, wanted: 1, ..all };
         left.seats[1].retiring = true;
         left.seats[0].ended = 7;
         let health = Watch::new().check(&left);
         assert_eq!((stuck(&health), health.is_live()), (vec![(1, 60)], true));
+        // With the other one stuck, too, it takes the room that an elastic pool has; if it is not stuck, it is about to leave.
+        left.seats[0].ended = 0;
+        left.max = Some(2);
+        assert!(!Watch::new().check(&left).is_live());
+        left.seats.truncate(1);
+        assert!(Watch::new().check(&left).is_live());
     }
 
     #[test]

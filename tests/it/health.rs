@@ -371,7 +371,9 @@ fn a_service_is_not_live_while_all_of_its_handlers_are_stuck_and_others_on_the_p
             assert_eq!((slow.is_live(), stuck(&slow).len()), (second == 0, usize::from(second > 0)));
             is_healthy(&quick);
         }
-        assert!(matches!(stuck(&shared.health())[..], [(Some(_), Some("slow"), None, 30)]));
+        // The other worker may not have come back from its item yet, by a clock that is faster than it.
+        let health = shared.health();
+        assert!(stuck(&health).iter().any(|stuck| matches!(stuck, (Some(_), Some("slow"), None, 30))), "{health}");
         drop((open, slow));
         assert_eq!(slow_output.count(), 1);
     });
