@@ -249,6 +249,31 @@ fn a_service_on_an_elastic_pool_serves_everything() {
     });
 }
 
+/// Threads whose names begin so.
+#[cfg(target_os = "linux")]
+fn threads(prefix: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with(prefix)).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_unused_pool_with_a_minimum_of_zero_has_no_thread_not_even_the_timer() {
+    within(|| {
+        let quick = Elastic::new(0, 4).keep_alive(Duration::from_millis(5)).target_wait(Duration::from_millis(1));
+        let pool = Pool::builder().workers(quick).name("unused").build().unwrap();
+        assert_eq!(threads("unused"), 0);
+        for _ in 0..3 {
+            let (done, ended) = mpsc::channel();
+            pool.spawn(move || done.send(threads("unused")).unwrap()).unwrap();
+            assert!(ended.recv().unwrap() > 0);
+            until(|| threads("unused") == 0);
+        }
+        assert_eq!(pool.shutdown().tasks.ran, 3);
+    });
+}
+
 /// Allows the calling thread to run on the first `cpus` processors of those it may use now.
 #[cfg(target_os = "linux")]
 fn allow(cpus: usize) {
