@@ -29,7 +29,7 @@ struct State {
     lanes: [VecDeque<Arc<TaskGroup>>; LANES],
     turn: usize,
     open: bool,
-    /// Workers that will come for tickets.
+    /// Workers that will come for tickets; kept for elastic pools.
     ready: usize,
     /// Whether the alarm of an elastic pool is set for what waits.
     watched: bool,

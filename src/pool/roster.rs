@@ -148,7 +148,9 @@ impl Shared {
         let at = (0..roster.slots.len()).find(|at| roster.slots[*at].station.index != *at);
         let index = at.unwrap_or(roster.slots.len());
         let slot = self.start(index, reports)?;
-        self.lanes.join(&slot.station);
+        if self.staff.is_some() {
+            self.lanes.join(&slot.station);
+        }
         roster.slots.insert(index, slot);
         roster.alive += 1;
         self.publish(roster);
@@ -159,7 +161,9 @@ impl Shared {
     pub(super) fn retire_at(&self, roster: &mut Roster, at: usize) {
         let slot = roster.slots.remove(at);
         slot.station.retiring.store(true, Ordering::Relaxed);
-        self.lanes.part(&slot.station);
+        if self.staff.is_some() {
+            self.lanes.part(&slot.station);
+        }
         // The last message on this channel: the slot, and with it every way to send, leaves the roster with it.
         let _ = channel::send(&slot.own, Notice::Retire);
         roster.retired.push((slot.station, slot.thread));
@@ -265,7 +269,7 @@ impl Shared {
             self.left.notify_all();
         }
         drop(roster);
-        if last && self.live.is_busy() {
+        if last && self.staff.is_some() && self.live.is_busy() {
             // No thread was to be had for these, and whoever ends the pool may be gone.
             self.discard_all();
         }

@@ -200,7 +200,7 @@ impl Pool {
                     break;
                 }
                 // The alarm of an elastic pool may have started a worker since.
-                if shared.give_up() {
+                if shared.staff.is_none() || shared.give_up() {
                     break;
                 }
             }

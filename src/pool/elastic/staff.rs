@@ -328,13 +328,13 @@ impl Shared {
 
     /// A worker goes into `blocking`, or comes back.
     pub(in crate::pool) fn set_away(&self, station: &Arc<Station>, away: bool) {
-        if away {
-            self.lanes.part(station);
-            if let Some(staff) = self.staff.as_ref().filter(|_| !broken!("blocking_hires_nobody")) {
-                staff.compensate();
-            }
-        } else {
-            self.lanes.join_again(station);
+        let Some(staff) = &self.staff else { return };
+        if !away {
+            return self.lanes.join_again(station);
+        }
+        self.lanes.part(station);
+        if !broken!("blocking_hires_nobody") {
+            staff.compensate();
         }
     }
 }
