@@ -105,15 +105,14 @@ impl<T, R, E> Slot<T, R, E> {
     }
 
     pub(super) fn own(&self, owner: Option<thread::ThreadId>) {
-        self.hand.lock().owner = owner;
+        let mut hand = self.hand.lock();
+        (hand.owner, hand.item) = (owner, None);
+        hand.turn = hand.turn.wrapping_add(1);
     }
 
     /// A worker, or somebody else, begins to serve with it.
     pub(super) fn seat(&self, worker: u32) {
         self.worker.store(worker as usize, Ordering::Relaxed);
-        let mut hand = self.hand.lock();
-        hand.item = None;
-        hand.turn = hand.turn.wrapping_add(1);
     }
 
     /// A batch begins with that item, or has ended.

@@ -82,7 +82,7 @@ fn growing_against_shutdown() {
 
 #[test]
 fn shrinking_against_a_push_and_shutdown() {
-    model(2, || {
+    model(1, || {
         let (clock, value) = (ManualClock::new(), Shared::new());
         let pool = pool(1, 2, &clock);
         pool.resize(2).unwrap();
