@@ -26,7 +26,7 @@ fn pool(timings: Timings) -> Result<Pool, fanpool::BuildError> {
 fn all() -> Result<(), fanpool::BuildError> {
     let (off, sampled, every, seen) =
         (pool(Timings::off())?, pool(Timings::every(32))?, pool(Timings::all())?, pool(Timings::every(32))?);
-    for (title, nanos) in [("tasks of 0.15 us", 185), ("empty tasks", 0)] {
+    for (title, nanos) in [("tasks of 0.15 us", 150), ("empty tasks", 0)] {
         let over = AtomicBool::new(false);
         let mut rows: Vec<Row<'_>> = Vec::new();
         rows.push(("no times", Box::new(|| spawn(&off, nanos))));
