@@ -41,45 +41,45 @@ pub(super) fn alarm(monitor: &Monitor, dial: &Dial, alerts: usize) {
 fn a1_options_that_make_no_sense_are_refused() {
     let start = |rule: Rule| Monitor::builder().rule(rule).start();
     let rule = || Rule::new("r", || 1.0);
-    type Case = (&'static str, Result<Monitor, BuildError>, &'static str);
+    type Case = (&'static str, Result<Monitor, BuildError>, String);
     let up = "a finite number up to that of `above`";
     let down = "a finite number from that of `below`";
     let cases: Vec<Case> = vec![
-        ("no rule", Monitor::builder().start(), "rules is 0; allowed is 1 to 18446744073709551615"),
+        ("no rule", Monitor::builder().start(), "rules is 0; allowed is 1 to 18446744073709551615".into()),
         (
             "no time",
             touchy(&Dial::default()).every(Duration::ZERO).start(),
-            "every is 0; allowed is more than 0 seconds",
+            "every is 0; allowed is more than 0 seconds".into(),
         ),
         (
             "one name twice",
             touchy(&Dial::default()).rule(Rule::new("dial", || 1.0).below(0.0)).start(),
-            "there are two rules named \"dial\"",
+            "there are two rules named \"dial\"".into(),
         ),
-        ("no name", start(Rule::new("", || 1.0).above(1.0)), "rule \"\": name is missing"),
-        ("no threshold", start(rule()), "rule \"r\": above or below is missing"),
-        ("two", start(rule().above(1.0).below(0.0)), "rule \"r\": above cannot be combined with this below"),
-        ("NaN", start(rule().above(f64::NAN)), "rule \"r\": above is NaN; allowed is a finite number"),
-        ("infinite", start(rule().below(f64::INFINITY)), "rule \"r\": below is inf; allowed is a finite number"),
+        ("no name", start(Rule::new("", || 1.0).above(1.0)), "rule \"\": name is missing".into()),
+        ("no threshold", start(rule()), "rule \"r\": above or below is missing".into()),
+        ("two", start(rule().above(1.0).below(0.0)), "rule \"r\": above cannot be combined with this below".into()),
+        ("NaN", start(rule().above(f64::NAN)), "rule \"r\": above is NaN; allowed is a finite number".into()),
+        ("infinite", start(rule().below(f64::INFINITY)), "rule \"r\": below is inf; allowed is a finite number".into()),
         (
             "cleared above",
             start(rule().above(1.0).clears_at(1.5)),
-            &format!("rule \"r\": clears_at is 1.5; allowed is {up}").leak()[..],
+            format!("rule \"r\": clears_at is 1.5; allowed is {up}"),
         ),
         (
             "cleared below",
             start(rule().below(1.0).clears_at(0.5)),
-            &format!("rule \"r\": clears_at is 0.5; allowed is {down}").leak()[..],
+            format!("rule \"r\": clears_at is 0.5; allowed is {down}"),
         ),
         (
             "cleared nowhere",
             start(rule().below(1.0).clears_at(f64::NAN)),
-            &format!("rule \"r\": clears_at is NaN; allowed is {down}").leak()[..],
+            format!("rule \"r\": clears_at is NaN; allowed is {down}"),
         ),
         (
             "no room",
             touchy(&Dial::default()).notify(Notifier::new(|_| ()).mailbox(0)).start(),
-            "mailbox is 0; allowed is 1 to 18446744073709551615",
+            "mailbox is 0; allowed is 1 to 18446744073709551615".into(),
         ),
     ];
     for (name, started, wanted) in cases {
