@@ -1,6 +1,6 @@
 //! Snapshots for the facade `metrics`, and through it for any exporter.
 
-use super::{Metrics, TaskCounts, WorkerCounts};
+use super::Metrics;
 use metrics::{Label, SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
 #[cfg(feature = "timings")]
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Metrics {
     pub fn publish(&self) {
         let sink = Sink { key: self.of.name(), name: self.name.clone().into() };
         let tasks = &self.tasks;
-        for (outcome, count) in outcomes(tasks) {
+        for (outcome, count) in tasks.outcomes() {
             sink.count("fanpool_tasks_total", Some(("outcome", outcome.into())), count);
         }
         sink.count("fanpool_accepted_total", None, tasks.accepted);
@@ -147,7 +147,7 @@ impl Metrics {
             sink.set("fanpool_window", None, window as f64);
         }
         sink.set("fanpool_oldest_wait_seconds", None, self.oldest_wait.unwrap_or_default().as_secs_f64());
-        for (state, count) in states(&self.workers) {
+        for (state, count) in self.workers.states() {
             sink.set("fanpool_workers", Some(("state", state.into())), count as f64);
         }
         sink.set("fanpool_workers_min", None, self.workers.min as f64);
@@ -208,26 +208,4 @@ impl Sink {
     fn set(&self, family: &'static str, further: Option<(&'static str, SharedString)>, value: f64) {
         gauge!(family, self.labels(further)).set(value);
     }
-}
-
-fn outcomes(tasks: &TaskCounts) -> [(&'static str, u64); 7] {
-    [
-        ("finished", tasks.finished),
-        ("failed", tasks.failed),
-        ("panicked", tasks.panicked),
-        ("expired", tasks.expired),
-        ("rejected", tasks.rejected),
-        ("cancelled", tasks.cancelled),
-        ("discarded", tasks.discarded),
-    ]
-}
-
-fn states(workers: &WorkerCounts) -> [(&'static str, usize); 5] {
-    [
-        ("starting", workers.starting),
-        ("idle", workers.idle),
-        ("busy", workers.busy),
-        ("blocked", workers.blocked),
-        ("leaving", workers.leaving),
-    ]
 }

@@ -103,6 +103,19 @@ fn sum<const N: usize>(counts: [u64; N]) -> u64 {
 }
 
 impl TaskCounts {
+    /// How those that ended have ended, by name.
+    pub(super) fn outcomes(&self) -> [(&'static str, u64); 7] {
+        [
+            ("finished", self.finished),
+            ("failed", self.failed),
+            ("panicked", self.panicked),
+            ("expired", self.expired),
+            ("rejected", self.rejected),
+            ("cancelled", self.cancelled),
+            ("discarded", self.discarded),
+        ]
+    }
+
     /// Those that a thread ran to an end, good or bad: finished, failed or panicked.
     ///
     /// # Examples
@@ -193,6 +206,17 @@ pub struct WorkerCounts {
 }
 
 impl WorkerCounts {
+    /// Workers by the name of their state.
+    pub(super) fn states(&self) -> [(&'static str, usize); 5] {
+        [
+            ("starting", self.starting),
+            ("idle", self.idle),
+            ("busy", self.busy),
+            ("blocked", self.blocked),
+            ("leaving", self.leaving),
+        ]
+    }
+
     /// All workers, whatever their state.
     ///
     /// # Examples

@@ -1,7 +1,7 @@
 //! A snapshot as a table.
 
 use super::progress::Rate;
-use super::{Metrics, TaskCounts, WorkerCounts};
+use super::{Metrics, TaskCounts};
 use std::fmt;
 use std::time::Duration;
 
@@ -60,34 +60,16 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 /// The counts with their names, in the order in which they are shown.
-fn counts(tasks: &TaskCounts) -> [(&'static str, u64); 14] {
-    [
-        ("accepted", tasks.accepted),
-        ("finished", tasks.finished),
-        ("failed", tasks.failed),
-        ("panicked", tasks.panicked),
-        ("expired", tasks.expired),
-        ("rejected", tasks.rejected),
-        ("cancelled", tasks.cancelled),
-        ("discarded", tasks.discarded),
+fn counts(tasks: &TaskCounts) -> impl Iterator<Item = (&'static str, u64)> {
+    let others = [
         ("refused", tasks.refused),
         ("retried", tasks.retried),
         ("hedged", tasks.hedged),
         ("late", tasks.late),
         ("contained", tasks.contained),
         ("undelivered", tasks.undelivered),
-    ]
-}
-
-fn states(workers: &WorkerCounts) -> [(&'static str, usize); 6] {
-    [
-        ("starting", workers.starting),
-        ("idle", workers.idle),
-        ("busy", workers.busy),
-        ("blocked", workers.blocked),
-        ("leaving", workers.leaving),
-        ("callers", workers.callers),
-    ]
+    ];
+    [("accepted", tasks.accepted)].into_iter().chain(tasks.outcomes()).chain(others)
 }
 
 /// What is not zero is shown; of counts that are always there, the zeros, too.
@@ -113,7 +95,7 @@ impl fmt::Display for Metrics {
             table.row(["oldest wait".to_owned(), time(wait)]);
         }
         table.row(["workers".to_owned(), self.workers.total().to_string()]);
-        for (name, count) in states(&self.workers) {
+        for (name, count) in self.workers.states().into_iter().chain([("callers", self.workers.callers)]) {
             if count > 0 {
                 table.row([format!("  {name}"), count.to_string()]);
             }

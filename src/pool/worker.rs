@@ -9,7 +9,6 @@ use super::shared::Shared;
 use super::station::{Doing, Station};
 use crate::error::TaskPanicked;
 use crate::group::{Host, TaskGroup};
-use crate::job::Verdict;
 use crate::panics::{self, Payload};
 use crate::sync::atomic::Ordering;
 use crate::sync::channel::{self, Either, Receiver, RecvError, Sender, recv_either};
@@ -198,14 +197,10 @@ impl Worker {
         self.station.set_doing(Doing::Serving(group.options().name.clone()));
         let mut slice_began = None;
         group.serve(|ended| {
-            self.note(ended);
+            self.station.note(ended);
             self.should_stop(&mut slice_began)
         });
         self.station.set_doing(Doing::Listening);
-    }
-
-    fn note(&self, ended: Verdict) {
-        self.station.note(ended);
     }
 
     /// Whether to leave the group between two tasks. The clock is read only while another ticket waits.
