@@ -19,6 +19,7 @@ mod scope;
 mod sync;
 mod try_scope;
 
+pub mod connect;
 pub mod testing;
 pub mod trace;
 

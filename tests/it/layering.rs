@@ -78,6 +78,7 @@ fn layers_know_only_those_below() {
         "pool",
         "map",
         "fan",
+        "connect",
     ];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");

@@ -1,0 +1,59 @@
+//! Brokers on loopback, and what every engine is held to.
+
+pub mod conformance;
+
+use fanpool::connect::{Message, Sink, Source};
+use std::time::Duration;
+
+/// A broker that runs, as the tests see it.
+pub trait Broker: Sync {
+    /// The engine's name, as its sources and sinks say it.
+    fn engine(&self) -> &'static str;
+
+    /// What it promises beyond what all do.
+    fn promises(&self) -> Promises;
+
+    /// Makes a queue, a stream or a topic; it is empty. Names are letters, digits and `-`.
+    fn create(&self, queue: &str);
+
+    /// A source of one member of the group of consumers that all sources of this queue are in.
+    fn source(&self, queue: &str) -> Box<dyn Source>;
+
+    /// A sink to that queue.
+    fn sink(&self, queue: &str) -> Box<dyn Sink>;
+
+    /// Everything that is in the queue, by means of another client or of the client directly, not of the engine. Of a queue that nobody
+    /// consumes.
+    fn dump(&self, queue: &str) -> Vec<Message>;
+
+    /// Puts messages into the queue with a client of its own, as another program would.
+    fn put(&self, queue: &str, messages: &[Message]);
+
+    /// How many messages are not acknowledged: those that wait and those in hand.
+    fn unacknowledged(&self, queue: &str) -> u64;
+
+    /// Ends the broker's process at once, if this can be done and what it was told survives; false if not.
+    fn stop(&self) -> bool {
+        false
+    }
+
+    /// Starts it again after [`stop`](Broker::stop), at the same address.
+    fn start(&self) {}
+}
+
+/// What a broker promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Promises {
+    /// After how long what a source that is gone without a word had in hand is delivered again, at most.
+    pub takeover: Duration,
+    /// [`Delivery::attempt`](fanpool::connect::Delivery::attempt) is exact; else it is 1 or more.
+    pub counts_attempts: bool,
+    /// What is handed back is delivered again to whoever polls, the same source too; else only once that source has closed.
+    pub returns_at_once: bool,
+    /// Messages of one key come in the order of sending, whoever takes them.
+    pub orders_keys: bool,
+    /// Headers and keys survive as bytes of any kind.
+    pub any_bytes: bool,
+    /// The largest payload that is accepted, if there is a limit that a test can reach.
+    pub largest: Option<usize>,
+}
