@@ -1,6 +1,7 @@
 //! Brokers on loopback, and what every engine is held to.
 
 pub mod conformance;
+pub mod kill;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub trait Broker: Sync {
 
     /// Makes a queue, a stream or a topic; it is empty. Names are letters, digits and `-`.
     fn create(&self, queue: &str);
+
+    /// What another process needs to know to reach it; [`open`] reads that.
+    fn spec(&self) -> String;
 
     /// A source of one member of the group of consumers that all sources of this queue are in.
     fn source(&self, queue: &str) -> Box<dyn Source>;
@@ -56,4 +60,18 @@ pub struct Promises {
     pub any_bytes: bool,
     /// The largest payload that is accepted, if there is a limit that a test can reach.
     pub largest: Option<usize>,
+}
+
+/// The source of a queue and the sink for its dead letters, of the broker that a [`Broker::spec`] tells of.
+///
+/// # Panics
+///
+/// If there is no such engine.
+#[must_use]
+pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
+    let (engine, address) = spec.split_once('=').expect("ENGINE=ADDRESS");
+    let _ = (address, queue);
+    match engine {
+        other => panic!("no engine {other:?} in this build"),
+    }
 }
