@@ -40,8 +40,8 @@ pub use handle::{Handle, ScopedHandle};
 pub use map::{Ending, Map, StopReason, Stoppable, Stopped, Stream, Whole};
 pub use object_pool::{ObjectPool, ObjectPoolBuilder, ObjectStats, Pooled};
 pub use observe::{
-    Alert, AlertState, Health, Metrics, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts, Observed,
-    Progress, Rates, Reason, RouteMetrics, Rule, RuleState, RuleStatus, Status, TaskCounts, WorkerCounts,
+    Alert, AlertState, BrokerCounts, Health, Metrics, Monitor, MonitorBuilder, MonitorCounts, Notifier, NotifierCounts,
+    Observed, Progress, Rates, Reason, RouteMetrics, Rule, RuleState, RuleStatus, Status, TaskCounts, WorkerCounts,
     WorkerMetrics, WorkerState,
 };
 #[cfg(feature = "timings")]

@@ -139,3 +139,31 @@ pub trait Sink: Send {
     /// If the broker could not be told. Nothing is lost by that.
     fn close(&mut self) -> Result<(), ConnectError>;
 }
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn engine(&self) -> &'static str {
+        (**self).engine()
+    }
+
+    fn open(&mut self, window: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+        (**self).open(window)
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn engine(&self) -> &'static str {
+        (**self).engine()
+    }
+
+    fn open(&mut self) -> Result<(), ConnectError> {
+        (**self).open()
+    }
+
+    fn publish(&mut self, messages: &[Message]) -> Result<(), ConnectError> {
+        (**self).publish(messages)
+    }
+
+    fn close(&mut self) -> Result<(), ConnectError> {
+        (**self).close()
+    }
+}

@@ -183,6 +183,8 @@ pub enum Rejection {
         /// How long it was going to stay so.
         retry_after: Duration,
     },
+    /// The message of a broker that the item was to be made of could not be decoded, or was delivered too often. No handler is called.
+    Message,
 }
 
 impl fmt::Display for Rejection {
@@ -191,6 +193,7 @@ impl fmt::Display for Rejection {
             Rejection::BreakerOpen { retry_after } => {
                 write!(f, "the circuit breaker is open for another {retry_after:?}")
             }
+            Rejection::Message => f.write_str("its message is not for the handler"),
         }
     }
 }

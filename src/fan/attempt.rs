@@ -248,7 +248,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
         item: Option<T>,
     ) -> EndedOf<T, W> {
         let attempts = past.attempts;
-        let error = self.bury(guard, item, past, error);
+        let error = self.bury(guard, head.seq, item, past, error);
         self.ended(turn, head, attempts, Err(error))
     }
 
@@ -277,11 +277,12 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
     pub(super) fn bury(
         &self,
         guard: &GuardOf<'a, T, W>,
+        seq: u64,
         item: Option<T>,
         past: PastOf<T, W>,
         error: TaskError<W::Error>,
     ) -> TaskError<W::Error> {
-        let (error, contained) = guard.bury(item, past, error);
+        let (error, contained) = guard.bury(seq, item, past, error);
         self.note_contained(contained);
         error
     }

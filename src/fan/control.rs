@@ -62,7 +62,7 @@ impl<'a> Control<'a> {
         self.service.believe_cheap();
     }
 
-    pub(super) fn is_inside(&self) -> bool {
+    pub(crate) fn is_inside(&self) -> bool {
         self.service.is_inside()
     }
 

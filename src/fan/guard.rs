@@ -265,8 +265,11 @@ impl<'a, T, E> Guard<'a, T, E> {
 
     /// The item will not be tried again, for that reason, which is returned: hands it to the sink for such. Returns also whether that
     /// panicked. No lock may be held.
-    pub(super) fn bury(&self, item: Option<T>, past: Past<E>, error: TaskError<E>) -> (TaskError<E>, bool) {
+    pub(super) fn bury(&self, seq: u64, item: Option<T>, past: Past<E>, error: TaskError<E>) -> (TaskError<E>, bool) {
         let Past { attempts, errors: mut kept, .. } = past;
+        if let Some(history) = self.policies.history.as_ref().filter(|_| !kept.is_empty()) {
+            panics::catch(|| history(seq, &kept)).unwrap_or_else(panics::discard);
+        }
         let Some(sink) = &self.policies.dead else {
             panics::drop_each(item);
             panics::drop_each(kept);

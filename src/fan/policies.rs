@@ -3,12 +3,15 @@
 use super::breaking::Breaking;
 use super::guard::Guard;
 use super::rating::Rating;
-use crate::error::{BuildError, Errors};
+use crate::error::{BuildError, Errors, TaskError};
 use crate::resilience::{Clock, Retry};
 use std::time::Duration;
 
 /// Gets an item that ended without a result, and why.
 pub(super) type Sink<'a, T, E> = Box<dyn Fn(T, &Errors<E>) + Send + Sync + 'a>;
+
+/// Gets the number of an item that ended without a result, and the errors of its attempts before the last.
+pub(super) type History<'a, E> = Box<dyn Fn(u64, &[(usize, TaskError<E>)]) + Send + Sync + 'a>;
 
 /// Whether an error counts.
 pub(super) type Judge<'a, E> = Box<dyn Fn(&E) -> bool + Send + Sync + 'a>;
@@ -22,6 +25,7 @@ pub(super) struct Policies<'a, T, E> {
     /// When a second attempt begins, if the first has not ended.
     pub(super) hedge: Option<Duration>,
     pub(super) dead: Option<Sink<'a, T, E>>,
+    pub(super) history: Option<History<'a, E>>,
     /// How an item is kept while the handler has it.
     pub(super) copy: Option<fn(&T) -> T>,
     pub(super) retry: Option<Retry<E>>,
@@ -43,6 +47,7 @@ impl<'a, T, E> Policies<'a, T, E> {
             attempt: None,
             hedge: None,
             dead: None,
+            history: None,
             copy: None,
             retry: None,
             rate: None,

@@ -127,7 +127,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                         continue;
                     };
                     let attempts = past.attempts;
-                    (self.bury(guard, Some(item), past, error), attempts)
+                    (self.bury(guard, head.seq, Some(item), past, error), attempts)
                 }
                 // A value whose `Drop` panics has failed in that way.
                 None => match panics::drop_quietly(item) {

@@ -49,7 +49,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 let seq = self.number(intake);
                 let error = panicked(payload);
                 let error = match &self.guard {
-                    Some(guard) => self.bury(guard, Some(item), Past::none(), error),
+                    Some(guard) => self.bury(guard, seq, Some(item), Past::none(), error),
                     None => {
                         panics::drop_each([item]);
                         error

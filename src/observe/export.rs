@@ -1,6 +1,6 @@
 //! Snapshots for the facade `metrics`, and through it for any exporter.
 
-use super::Metrics;
+use super::{BrokerCounts, Metrics};
 use metrics::{Label, SharedString, Unit, counter, describe_counter, describe_gauge, gauge};
 #[cfg(feature = "timings")]
 use std::time::Duration;
@@ -48,6 +48,19 @@ const FAMILIES: &[(&str, Kind, Unit, &str)] = &[
     ("fanpool_route_queued", Kind::Gauge, Unit::Count, "Items that wait in one queue of a service."),
     ("fanpool_route_running", Kind::Gauge, Unit::Count, "Threads that serve one queue of a service."),
     ("fanpool_route_load", Kind::Gauge, Unit::Count, "The weight of what waits and runs in one queue of a service."),
+    (
+        "fanpool_broker_messages_total",
+        Kind::Counter,
+        Unit::Count,
+        "Messages of a broker that were settled, by outcome.",
+    ),
+    ("fanpool_broker_redelivered_total", Kind::Counter, Unit::Count, "Messages that had been delivered before."),
+    ("fanpool_broker_published_total", Kind::Counter, Unit::Count, "Results that were sent and confirmed."),
+    ("fanpool_broker_dead_lettered_total", Kind::Counter, Unit::Count, "Failed messages that were sent and confirmed."),
+    ("fanpool_broker_discarded_total", Kind::Counter, Unit::Count, "Failed messages that were dropped."),
+    ("fanpool_broker_reconnects_total", Kind::Counter, Unit::Count, "Connections that were there again."),
+    ("fanpool_broker_in_hand", Kind::Gauge, Unit::Count, "Messages delivered and not settled."),
+    ("fanpool_broker_lag", Kind::Gauge, Unit::Count, "Messages that wait at the broker."),
     #[cfg(feature = "timings")]
     ("fanpool_wait_seconds", Kind::Gauge, Unit::Seconds, "Quantiles of the time from being accepted to being started."),
     #[cfg(feature = "timings")]
@@ -82,6 +95,9 @@ const QUANTILES: [(&str, f64); 6] =
 /// | `fanpool_worker_tasks_total` | counter | `worker`: the index | for each worker |
 /// | `fanpool_worker_busy_seconds` | gauge, since the facade's counters are whole numbers | `worker` | for each worker |
 /// | `fanpool_route_queued`, `fanpool_route_running`, `fanpool_route_load` | gauge | `route`: the index | for each route; the load with `LeastLoaded` |
+/// | `fanpool_broker_messages_total` | counter | `outcome`: `acknowledged`, `handed_back`, `late`, `unsettled` | of consumers |
+/// | `fanpool_broker_redelivered_total`, `fanpool_broker_published_total`, `fanpool_broker_dead_lettered_total`, `fanpool_broker_discarded_total`, `fanpool_broker_reconnects_total` | counter | | of consumers |
+/// | `fanpool_broker_in_hand`, `fanpool_broker_lag` | gauge | | of consumers; the lag where the broker tells |
 /// | `fanpool_wait_seconds`, `fanpool_run_seconds`, `fanpool_total_seconds` | gauge | `quantile`: `0.5`, `0.9`, `0.95`, `0.99`, `0.999`, `1` | with timings, once there are any |
 /// | `fanpool_timed_total` | counter | | with timings |
 ///
@@ -167,8 +183,24 @@ impl Metrics {
                 sink.set("fanpool_route_load", index(), load as f64);
             }
         }
+        if let Some(broker) = &self.broker {
+            Self::publish_broker(&sink, broker);
+        }
         #[cfg(feature = "timings")]
         self.publish_times(&sink);
+    }
+
+    fn publish_broker(sink: &Sink, broker: &BrokerCounts) {
+        for (outcome, count) in broker.outcomes() {
+            sink.count("fanpool_broker_messages_total", Some(("outcome", outcome.into())), count);
+        }
+        sink.count("fanpool_broker_redelivered_total", None, broker.redelivered);
+        sink.count("fanpool_broker_published_total", None, broker.published);
+        sink.count("fanpool_broker_dead_lettered_total", None, broker.dead_lettered);
+        sink.count("fanpool_broker_discarded_total", None, broker.discarded);
+        sink.count("fanpool_broker_reconnects_total", None, broker.reconnects);
+        sink.set("fanpool_broker_in_hand", None, broker.in_hand as f64);
+        broker.lag.into_iter().for_each(|lag| sink.set("fanpool_broker_lag", None, lag as f64));
     }
 
     #[cfg(feature = "timings")]

@@ -128,6 +128,17 @@ pub enum Reason {
         /// For how long nothing is known to have been taken.
         since: Duration,
     },
+    /// The broker that items come from, or that results or dead letters go to, cannot be reached.
+    BrokerLost {
+        /// Which engine, and for what.
+        broker: String,
+        /// What it said last.
+        why: String,
+        /// For how long.
+        since: Duration,
+        /// From when on that is [`Status::Unhealthy`].
+        limit: Duration,
+    },
     /// It was paused.
     Paused,
     /// Nothing more is accepted: it was closed, drained or stopped, or all inputs are gone.
@@ -210,6 +221,7 @@ impl Reason {
     fn status(&self) -> Status {
         match self {
             Reason::CollectorStopped { .. } | Reason::ThreadsMissing { workers: 0, .. } => Status::Unhealthy,
+            Reason::BrokerLost { since, limit, .. } if since >= limit => Status::Unhealthy,
             _ => Status::Degraded,
         }
     }
@@ -222,6 +234,7 @@ impl Reason {
     pub(crate) fn is_same(&self, other: &Reason) -> bool {
         match (self, other) {
             (Reason::Stuck { id, .. }, Reason::Stuck { id: other, .. }) => id == other,
+            (Reason::BrokerLost { broker, .. }, Reason::BrokerLost { broker: other, .. }) => broker == other,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -291,6 +304,9 @@ impl fmt::Display for Reason {
                     "{in_flight} outcomes fill the window, none was taken for {since:.1?}: see what the collector does"
                 )
             }
+            Reason::BrokerLost { broker, why, since, .. } => {
+                write!(f, "{broker} is lost for {since:.1?} ({why:?}): see whether the broker runs and can be reached")
+            }
             Reason::Paused => f.write_str("paused: no task is started until it is resumed"),
             Reason::Closed { left } => write!(f, "closed: nothing more is accepted, {left} are left"),
         }
@@ -304,6 +320,11 @@ mod tests {
     fn stuck(id: u64, task: &str) -> Reason {
         let since = Duration::from_secs(42);
         Reason::Stuck { id, worker: Some(3), task: Some(task.into()), item: None, lane: None, since, blocking: false }
+    }
+
+    fn lost(since: u64) -> Reason {
+        let (since, limit) = (Duration::from_secs(since), Duration::from_secs(30));
+        Reason::BrokerLost { broker: "redis, for items".into(), why: "connection\nreset".into(), since, limit }
     }
 
     #[test]
@@ -326,6 +347,8 @@ mod tests {
             (threads(0, Some("no\nmemory")), "0 workers of 4 (\"no\\nmemory\"): let the process have more threads, or ask for fewer", Status::Unhealthy, false),
             (Reason::CollectorStopped { lost: 2 }, "the output was dropped, 2 outcomes are lost: see what ended the collector, and start anew", Status::Unhealthy, false),
             (Reason::NotCollected { in_flight: 8, since }, "8 outcomes fill the window, none was taken for 1.5s: see what the collector does", Status::Degraded, false),
+            (lost(29), "redis, for items is lost for 29.0s (\"connection\\nreset\"): see whether the broker runs and can be reached", Status::Degraded, false),
+            (lost(30), "redis, for items is lost for 30.0s (\"connection\\nreset\"): see whether the broker runs and can be reached", Status::Unhealthy, false),
             (Reason::Paused, "paused: no task is started until it is resumed", Status::Degraded, false),
             (Reason::Closed { left: 3 }, "closed: nothing more is accepted, 3 are left", Status::Degraded, false),
         ];

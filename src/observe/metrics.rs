@@ -4,7 +4,7 @@
 use super::histogram::Histograms;
 #[cfg(feature = "serde")]
 use super::seconds;
-use super::{Progress, Rates};
+use super::{BrokerCounts, Progress, Rates};
 use crate::sync::now;
 use std::time::{Duration, Instant};
 
@@ -400,6 +400,8 @@ pub struct Metrics {
     pub routes: Vec<RouteMetrics>,
     /// How far a service has come.
     pub progress: Option<Progress>,
+    /// What became of a broker's messages, where the items come from one.
+    pub broker: Option<BrokerCounts>,
     /// Times of tasks, where they are recorded.
     #[cfg(feature = "timings")]
     pub times: Option<Histograms>,
@@ -423,6 +425,7 @@ impl Metrics {
             per_worker: Vec::new(),
             routes: Vec::new(),
             progress: None,
+            broker: None,
             #[cfg(feature = "timings")]
             times: None,
         }

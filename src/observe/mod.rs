@@ -4,6 +4,7 @@
 //! here: the differences of two (`rates`), a table (`table`), names for exporters (`export`). Times are recorded
 //! (`recorder`) into atomics that no decision reads.
 
+mod broker;
 mod health;
 mod metrics;
 mod monitor;
@@ -21,6 +22,7 @@ mod recorder;
 #[cfg(feature = "serde")]
 mod seconds;
 
+pub use broker::BrokerCounts;
 pub use health::{Health, Reason, Status};
 #[cfg(feature = "timings")]
 pub use histogram::{Histogram, Histograms};

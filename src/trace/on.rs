@@ -61,6 +61,14 @@ fn told_of<R>(span: &Span, call: impl FnOnce(Option<Id>) -> R) -> R {
     }
 }
 
+/// Works as a part of that trace, if there is one.
+pub(crate) fn within<R>(trace: Option<TraceParent>, work: impl FnOnce() -> R) -> R {
+    match trace {
+        Some(trace) => trace.enter(work),
+        None => work(),
+    }
+}
+
 struct Context {
     parent: Span,
     trace: Option<TraceParent>,

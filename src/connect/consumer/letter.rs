@@ -1,0 +1,91 @@
+//! Dead letters: the message as it was, with headers that tell what happened.
+
+use super::super::message::Message;
+use super::shared::Entry;
+use crate::error::TaskError;
+use std::fmt::{self, Display, Write};
+
+/// The most bytes of an error's text that go with a letter.
+const TEXT: usize = 1_024;
+
+/// The most bytes of the history.
+const HISTORY: usize = 4_096;
+
+/// What of the payload is left in a letter that was refused.
+pub(super) const CUT: usize = 4_096;
+
+/// Why a message is buried: a word, and a text.
+pub(super) struct Cause {
+    pub(super) reason: &'static str,
+    pub(super) text: String,
+}
+
+/// Takes text, up to a number of bytes.
+struct Bounded {
+    text: String,
+    bytes: usize,
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let left = self.bytes - self.text.len();
+        let cut = (0..=left.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        self.text.push_str(&text[..cut]);
+        if cut < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+/// At most so many bytes of what it displays; what a `Display` that panics or fails has written till then.
+fn bounded(bytes: usize, write: impl FnOnce(&mut dyn Write) -> fmt::Result) -> String {
+    let mut sink = Bounded { text: String::new(), bytes };
+    // Cut off, or a `Display` of the user's that fails: what is there is what is told.
+    let _ = crate::panics::catch(|| write(&mut sink)).map_err(crate::panics::discard);
+    sink.text
+}
+
+pub(super) fn text(what: &dyn Display) -> String {
+    bounded(TEXT, |sink| write!(sink, "{what}"))
+}
+
+/// A line for each attempt: its number, from 1, and what it failed with.
+pub(super) fn history<E: Display>(errors: &[(usize, TaskError<E>)]) -> String {
+    bounded(HISTORY, |sink| errors.iter().try_for_each(|(attempt, error)| writeln!(sink, "{attempt}: {error}")))
+}
+
+/// Why an item without a result is buried; `None` if it is not, since nothing was wrong with it.
+pub(super) fn cause<E: Display>(error: &TaskError<E>, entry: &mut Entry) -> Option<Cause> {
+    let reason = match error {
+        TaskError::Failed(_) => "failed",
+        TaskError::Panicked(_) => "panicked",
+        TaskError::Expired => "expired",
+        TaskError::WrongBatch { .. } => "wrong-batch",
+        TaskError::Rejected(crate::error::Rejection::Message) => {
+            return entry.unfit.take().map(|unfit| Cause { reason: unfit.reason, text: unfit.text });
+        }
+        TaskError::Cancelled | TaskError::Rejected(_) => return None,
+    };
+    Some(Cause { reason, text: text(error) })
+}
+
+/// The letter of a message.
+pub(super) fn letter(entry: &Entry, attempts: u32, cause: &Cause, engine: &str) -> Message {
+    let mut history = entry.history.clone();
+    if attempts > 0 {
+        history.push_str(&bounded(TEXT, |sink| write!(sink, "{attempts}: {}", cause.text)));
+    }
+    let letter = entry.message.clone().with_header("fanpool-reason", cause.reason);
+    let letter = letter.with_header("fanpool-error", &cause.text);
+    let letter = letter.with_header("fanpool-attempts", attempts.to_string());
+    let letter = letter.with_header("fanpool-history", history);
+    let letter = letter.with_header("fanpool-deliveries", entry.attempt.to_string());
+    letter.with_header("fanpool-position", format!("{engine} {}", entry.position))
+}
+
+/// A letter that the sink has refused, made small: the first bytes of the payload, and of the headers only those of this crate.
+pub(super) fn smaller(letter: &Message) -> Message {
+    let bytes = letter.payload().len();
+    let own = letter.headers().filter(|(name, _)| name.starts_with("fanpool-"));
+    let small = letter.clone().without_headers().cut(CUT);
+    let small = own.fold(small, |small, (name, value)| small.with_header(name, &value[..value.len().min(TEXT)]));
+    small.with_header("fanpool-truncated", bytes.to_string())
+}
