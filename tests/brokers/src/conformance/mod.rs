@@ -5,8 +5,14 @@
 
 #![allow(missing_docs, reason = "the name of a case says what it holds")]
 
+pub mod burying;
+pub mod consumer_outage;
+mod consumers;
+pub mod consuming;
 pub mod content;
 pub mod delivery;
+pub mod ending;
+pub mod lives;
 pub mod model;
 pub mod outage;
 pub mod settling;
@@ -125,5 +131,46 @@ lists! { $
     }
     model, alone: false {
         random_sources_lose_nothing
+    }
+    consuming, alone: false {
+        all_are_handled_and_their_results_are_sent
+        nothing_is_acknowledged_before_it_is_handled
+        the_window_bounds_what_is_in_hand
+        keys_are_handled_in_order
+        results_carry_the_trace_of_their_message
+        two_consumers_share_messages
+        i7_messages_of_other_programs_are_decoded
+    }
+    burying, alone: false {
+        i4_what_fails_is_tried_again_and_then_buried
+        i4_what_cannot_be_decoded_is_buried_without_a_call
+        i4_messages_without_anything_are_handled
+        i4_a_handler_that_panics_is_buried_with_its_message
+        i4_poison_holds_up_nobody
+        i4_a_result_that_is_refused_is_buried
+        i4_what_is_delivered_too_often_is_buried_without_a_call
+        i5_no_acknowledgement_without_the_sink_for_letters
+        i5_no_acknowledgement_without_the_sink_for_results
+        i5_a_consumer_ends_while_a_sink_is_away
+        i5_a_sink_that_is_away_at_the_start_is_an_error
+    }
+    ending, alone: false {
+        shutdown_finishes_what_is_in_hand
+        shutdown_hands_back_what_was_not_started
+        a_dropped_consumer_hands_back_what_was_not_started
+        a_consumer_that_is_closed_ends
+        a_service_that_is_stopped_ends_its_consumer
+        a_paused_consumer_goes_on
+    }
+    consumer_outage, alone: true {
+        i1_a_broker_that_is_away_at_the_start_is_an_error
+        i1_a_consumer_may_wait_for_its_broker
+        i1_a_consumer_goes_on_after_the_broker_was_away
+        i1_what_is_in_hand_is_handled_while_the_broker_is_away
+        i1_a_lost_broker_is_seen_in_health
+        i1_a_consumer_ends_while_the_broker_is_away
+    }
+    lives, alone: true {
+        i2_random_consumers_lose_nothing
     }
 }

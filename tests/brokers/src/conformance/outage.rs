@@ -8,22 +8,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A broker that is stopped; it runs again when this is gone.
-struct Stopped<'a>(&'a dyn Broker);
-
-impl<'a> Stopped<'a> {
-    /// `None` if this one cannot be stopped.
-    fn now(broker: &'a dyn Broker) -> Option<Stopped<'a>> {
-        broker.stop().then(|| Stopped(broker))
-    }
-}
-
-impl Drop for Stopped<'_> {
-    fn drop(&mut self) {
-        self.0.start();
-    }
-}
-
 /// Fails unless it is lost, and says so soon.
 fn lost<T>(broker: &dyn Broker, what: &str, call: impl FnOnce() -> Result<T, ConnectError>) {
     let start = Instant::now();

@@ -152,6 +152,22 @@ pub(super) fn drain(broker: &dyn Broker, queue: &str, mut member: Member) -> Vec
     taken
 }
 
+/// A broker that is stopped; it runs again when this is gone.
+pub(super) struct Stopped<'a>(&'a dyn Broker);
+
+impl<'a> Stopped<'a> {
+    /// `None` if this one cannot be stopped.
+    pub(super) fn now(broker: &'a dyn Broker) -> Option<Stopped<'a>> {
+        broker.stop().then(|| Stopped(broker))
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.start();
+    }
+}
+
 /// Numbers that repeat from a seed.
 pub(super) struct Random(u64);
 
