@@ -1,23 +1,27 @@
 //! Between bytes and values.
 
-use super::message::Message;
+use super::message::{Delivery, Message};
 use std::error::Error;
 use std::fmt;
 
 /// Makes values of messages.
 ///
-/// A function from `&Message` is one, too. It is called by the thread that feeds the service, one message after another: what takes long is better
+/// A function from `&Delivery` is one, too. It is called by the thread that feeds the service, one message after another: what takes long is better
 /// done by the handler.
 ///
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{CodecError, Decode, Message, Utf8};
+/// use fanpool::connect::{CodecError, Decode, Delivery, Message, Utf8};
 ///
-/// let text: String = Utf8.decode(&Message::new("seven"))?;
+/// let seven = Delivery::new(Message::new("seven"));
+/// let text: String = Utf8.decode(&seven)?;
 /// assert_eq!(text, "seven");
-/// let number = |message: &Message| std::str::from_utf8(message.payload()).map_err(CodecError::new)?.parse::<u8>().map_err(CodecError::new);
-/// assert!(number.decode(&Message::new("seven")).is_err());
+/// let number = |delivery: &Delivery| {
+///     let text: String = Utf8.decode(delivery)?;
+///     text.parse::<u8>().map_err(CodecError::new)
+/// };
+/// assert!(number.decode(&seven).is_err());
 /// # Ok::<(), CodecError>(())
 /// ```
 pub trait Decode<T>: Send {
@@ -26,7 +30,7 @@ pub trait Decode<T>: Send {
     /// # Errors
     ///
     /// If it has none. Its text becomes part of the dead letter.
-    fn decode(&self, message: &Message) -> Result<T, CodecError>;
+    fn decode(&self, delivery: &Delivery) -> Result<T, CodecError>;
 }
 
 /// Makes messages of values: none, one or several of each.
@@ -85,9 +89,9 @@ impl fmt::Display for CodecError {
 
 impl Error for CodecError {}
 
-impl<T, F: Fn(&Message) -> Result<T, CodecError> + Send> Decode<T> for F {
-    fn decode(&self, message: &Message) -> Result<T, CodecError> {
-        self(message)
+impl<T, F: Fn(&Delivery) -> Result<T, CodecError> + Send> Decode<T> for F {
+    fn decode(&self, delivery: &Delivery) -> Result<T, CodecError> {
+        self(delivery)
     }
 }
 
@@ -103,23 +107,37 @@ impl<R, F: Fn(R) -> Result<Message, CodecError> + Send> Encode<R> for F {
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{Decode, Message, Raw};
+/// use fanpool::connect::{Decode, Delivery, Message, Raw};
 ///
 /// let message = Message::new("17").with_key("ann");
-/// assert_eq!(Raw.decode(&message)?, message);
+/// assert_eq!(Raw.decode(&Delivery::new(message.clone()))?, message);
 /// # Ok::<(), fanpool::connect::CodecError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Raw;
+
+/// The delivery itself: the message, where it stands, and the how many-th time it comes.
+///
+/// # Examples
+///
+/// ```
+/// use fanpool::connect::{Decode, Delivery, Message, Whole};
+///
+/// let delivery = Whole.decode(&Delivery::new(Message::new("17")))?;
+/// assert!(!delivery.is_redelivered());
+/// # Ok::<(), fanpool::connect::CodecError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Whole;
 
 /// The payload's bytes: a `Vec<u8>`.
 ///
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{Bytes, Decode, Message};
+/// use fanpool::connect::{Bytes, Decode, Delivery, Message};
 ///
-/// assert_eq!(Bytes.decode(&Message::new("17"))?, b"17");
+/// assert_eq!(Bytes.decode(&Delivery::new(Message::new("17")))?, b"17");
 /// # Ok::<(), fanpool::connect::CodecError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
@@ -130,9 +148,9 @@ pub struct Bytes;
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{Decode, Message, Utf8};
+/// use fanpool::connect::{Decode, Delivery, Message, Utf8};
 ///
-/// let refused = Utf8.decode(&Message::new([0xff])).unwrap_err();
+/// let refused = Utf8.decode(&Delivery::new(Message::new([0xff]))).unwrap_err();
 /// assert_eq!(refused.to_string(), "not UTF-8: invalid utf-8 sequence of 1 bytes from index 0");
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,9 +161,9 @@ pub struct Utf8;
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{Decode, Json, Message};
+/// use fanpool::connect::{Decode, Delivery, Json, Message};
 ///
-/// let numbers: Vec<u8> = Json.decode(&Message::new("[1, 2]"))?;
+/// let numbers: Vec<u8> = Json.decode(&Delivery::new(Message::new("[1, 2]")))?;
 /// assert_eq!(numbers, [1, 2]);
 /// # Ok::<(), fanpool::connect::CodecError>(())
 /// ```
@@ -159,9 +177,9 @@ pub struct Json;
 /// # Examples
 ///
 /// ```
-/// use fanpool::connect::{Decode, Message, Utf8, WithKey};
+/// use fanpool::connect::{Decode, Delivery, Message, Utf8, WithKey};
 ///
-/// let (key, text) = WithKey(Utf8).decode(&Message::new("17").with_key("ann"))?;
+/// let (key, text) = WithKey(Utf8).decode(&Delivery::new(Message::new("17").with_key("ann")))?;
 /// assert_eq!((key, text), (b"ann".to_vec(), "17".to_owned()));
 /// # Ok::<(), fanpool::connect::CodecError>(())
 /// ```
@@ -177,8 +195,14 @@ pub struct WithKey<C>(pub C);
 pub struct Many<C>(pub C);
 
 impl Decode<Message> for Raw {
-    fn decode(&self, message: &Message) -> Result<Message, CodecError> {
-        Ok(message.clone())
+    fn decode(&self, delivery: &Delivery) -> Result<Message, CodecError> {
+        Ok(delivery.message.clone())
+    }
+}
+
+impl Decode<Delivery> for Whole {
+    fn decode(&self, delivery: &Delivery) -> Result<Delivery, CodecError> {
+        Ok(delivery.clone())
     }
 }
 
@@ -190,8 +214,8 @@ impl Encode<Message> for Raw {
 }
 
 impl Decode<Vec<u8>> for Bytes {
-    fn decode(&self, message: &Message) -> Result<Vec<u8>, CodecError> {
-        Ok(message.payload().to_vec())
+    fn decode(&self, delivery: &Delivery) -> Result<Vec<u8>, CodecError> {
+        Ok(delivery.message.payload().to_vec())
     }
 }
 
@@ -203,8 +227,8 @@ impl<R: AsRef<[u8]>> Encode<R> for Bytes {
 }
 
 impl Decode<String> for Utf8 {
-    fn decode(&self, message: &Message) -> Result<String, CodecError> {
-        let text = std::str::from_utf8(message.payload());
+    fn decode(&self, delivery: &Delivery) -> Result<String, CodecError> {
+        let text = std::str::from_utf8(delivery.message.payload());
         text.map(str::to_owned).map_err(|error| CodecError::new(format!("not UTF-8: {error}")))
     }
 }
@@ -218,8 +242,8 @@ impl<R: AsRef<str>> Encode<R> for Utf8 {
 
 #[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned> Decode<T> for Json {
-    fn decode(&self, message: &Message) -> Result<T, CodecError> {
-        serde_json::from_slice(message.payload())
+    fn decode(&self, delivery: &Delivery) -> Result<T, CodecError> {
+        serde_json::from_slice(delivery.message.payload())
             .map_err(|error| CodecError::new(format!("not what was asked for: {error}")))
     }
 }
@@ -233,8 +257,8 @@ impl<R: serde::Serialize> Encode<R> for Json {
 }
 
 impl<T, C: Decode<T>> Decode<(Vec<u8>, T)> for WithKey<C> {
-    fn decode(&self, message: &Message) -> Result<(Vec<u8>, T), CodecError> {
-        Ok((message.key().unwrap_or_default().to_vec(), self.0.decode(message)?))
+    fn decode(&self, delivery: &Delivery) -> Result<(Vec<u8>, T), CodecError> {
+        Ok((delivery.message.key().unwrap_or_default().to_vec(), self.0.decode(delivery)?))
     }
 }
 

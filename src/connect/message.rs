@@ -214,6 +214,20 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The first delivery of a message that stands at the beginning; for tests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use fanpool::connect::{Delivery, Message};
+    ///
+    /// assert_eq!(Delivery::new(Message::new("17")).attempt, 1);
+    /// ```
+    #[must_use]
+    pub fn new(message: Message) -> Delivery {
+        Delivery { message, position: Position { partition: 0, offset: 0, part: 0, session: 0 }, attempt: 1 }
+    }
+
     /// Whether it was handed out before.
     ///
     /// # Examples

@@ -61,7 +61,7 @@
 //! | [`Position`]: partition, offset, part, session | 0, number, 0, source | 0, milliseconds, sequence, 0 | 0, delivery tag, 0, connection | partition, offset, 0, assignment |
 //!
 //! The order of a key needs [`key`](crate::FanOutBuilder::key), as in any service: without it, messages are handled side by side. [`WithKey`] hands on
-//! the key that the message came with.
+//! the key that the message came with; [`Whole`] all there is.
 //!
 //! # Shutdown
 //!
@@ -86,7 +86,7 @@ mod message;
 
 #[cfg(feature = "json")]
 pub use codec::Json;
-pub use codec::{Bytes, CodecError, Decode, Encode, Many, Raw, Utf8, WithKey};
+pub use codec::{Bytes, CodecError, Decode, Encode, Many, Raw, Utf8, Whole, WithKey};
 pub use consumer::{Consumer, ConsumerBuilder, Receipt};
 pub use engine::{Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;

@@ -90,11 +90,11 @@ impl<T, E> Feeder<T, E> {
         }
         let (mut items, mut entries) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
         for delivery in taken.drain(..) {
-            let Delivery { message, position, attempt } = delivery;
-            let (item, unfit) = match self.item(&message, attempt) {
+            let (item, unfit) = match self.item(&delivery) {
                 Ok(item) => (Some(item), None),
                 Err(unfit) => (None, Some(unfit)),
             };
+            let Delivery { message, position, attempt } = delivery;
             items.push((message.trace(), item));
             entries.push(Entry { message, position, attempt, unfit, history: String::new() });
         }
@@ -113,12 +113,12 @@ impl<T, E> Feeder<T, E> {
     }
 
     /// The item of a message, if it is for the handler.
-    fn item(&self, message: &super::super::message::Message, attempt: u32) -> Result<T, Unfit> {
-        if attempt > self.deliveries {
-            let text = format!("delivered {attempt} times; allowed are {}", self.deliveries);
+    fn item(&self, delivery: &Delivery) -> Result<T, Unfit> {
+        if delivery.attempt > self.deliveries {
+            let text = format!("delivered {} times; allowed are {}", delivery.attempt, self.deliveries);
             return Err(Unfit { reason: "too-many-deliveries", text });
         }
-        match panics::catch(|| self.decode.decode(message)) {
+        match panics::catch(|| self.decode.decode(delivery)) {
             Ok(Ok(item)) => Ok(item),
             Ok(Err(error)) => Err(Unfit { reason: "undecodable", text: text(&error) }),
             Err(payload) => {

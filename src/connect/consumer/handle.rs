@@ -164,6 +164,23 @@ impl Consumer {
         Receipt { counts: state.counts, service: self.control.counts(), error: state.failure.take() }
     }
 
+    /// Whether it has ended, for whatever reason; [`join`](Consumer::join) returns at once then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use fanpool::FanOut;
+    /// # use fanpool::connect::{Memory, Utf8};
+    /// # let builder = FanOut::builder(|text: String| text.parse::<u64>());
+    /// let consumer = builder.consume(Memory::new().source("numbers"), Utf8).discard_failed().start()?;
+    /// assert!(!consumer.is_ended());
+    /// # Ok::<(), fanpool::connect::ConnectError>(())
+    /// ```
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.threads.iter().all(thread::JoinHandle::is_finished)
+    }
+
     /// What became of the messages so far.
     ///
     /// # Examples
