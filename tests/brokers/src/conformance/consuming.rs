@@ -3,7 +3,7 @@
 use super::consumers::*;
 use super::support::*;
 use crate::Broker;
-use fanpool::connect::{CodecError, Message, Raw, Utf8, WithKey};
+use fanpool::connect::{CodecError, Delivery, Message, Raw, Utf8, WithKey};
 use fanpool::{FanOut, Status};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -188,8 +188,8 @@ pub fn i7_messages_of_other_programs_are_decoded(broker: &dyn Broker) {
     let queues = Queues::new(broker, "others");
     let messages = [Message::new("{\"n\": 1}"), Message::new("{\"n\":2,\"more\":[]}").with_key("k"), Message::new("3")];
     broker.put(&queues.from, &messages);
-    let decode = |message: &Message| {
-        let text = String::from_utf8(message.payload().to_vec()).map_err(CodecError::new)?;
+    let decode = |delivery: &Delivery| {
+        let text = String::from_utf8(delivery.message.payload().to_vec()).map_err(CodecError::new)?;
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         digits.parse::<usize>().map_err(CodecError::new)
     };
