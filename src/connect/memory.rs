@@ -287,8 +287,8 @@ impl Session {
         let mut state = self.hub.up()?;
         let queue = state.queue(&self.queue);
         let mut settled = 0;
-        for position in positions {
-            if queue.held.get(&position.offset).is_none_or(|held| held.session != position.session) {
+        for position in positions.iter().filter(|position| position.session == self.number) {
+            if queue.held.get(&position.offset).is_none_or(|held| held.session != self.number) {
                 continue;
             }
             if let Some(held) = queue.held.remove(&position.offset) {

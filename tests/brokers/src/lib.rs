@@ -1,7 +1,10 @@
 //! Brokers on loopback, and what every engine is held to.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "all of it is tests")]
+
 pub mod conformance;
 pub mod kill;
+pub mod memory;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
@@ -32,6 +35,12 @@ pub trait Broker: Sync {
 
     /// Puts messages into the queue with a client of its own, as another program would.
     fn put(&self, queue: &str, messages: &[Message]);
+
+    /// Whether a message that was acknowledged stays so if its source goes while an earlier one is in hand. If not, all after the first that
+    /// is not acknowledged may come again then.
+    fn acknowledges_each(&self) -> bool {
+        true
+    }
 
     /// How many messages are not acknowledged: those that wait and those in hand.
     fn unacknowledged(&self, queue: &str) -> u64;
@@ -85,5 +94,48 @@ pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
 pub fn start(engine: &str) -> Box<dyn Broker> {
     match engine {
         other => panic!("no engine {other:?} in this build"),
+impl<B: Broker + ?Sized> Broker for &B {
+    fn engine(&self) -> &'static str {
+        (**self).engine()
+    }
+
+    fn promises(&self) -> Promises {
+        (**self).promises()
+    }
+
+    fn create(&self, queue: &str) {
+        (**self).create(queue);
+    }
+
+    fn source(&self, queue: &str) -> Box<dyn Source> {
+        (**self).source(queue)
+    }
+
+    fn sink(&self, queue: &str) -> Box<dyn Sink> {
+        (**self).sink(queue)
+    }
+
+    fn dump(&self, queue: &str) -> Vec<Message> {
+        (**self).dump(queue)
+    }
+
+    fn put(&self, queue: &str, messages: &[Message]) {
+        (**self).put(queue, messages);
+    }
+
+    fn acknowledges_each(&self) -> bool {
+        (**self).acknowledges_each()
+    }
+
+    fn unacknowledged(&self, queue: &str) -> u64 {
+        (**self).unacknowledged(queue)
+    }
+
+    fn stop(&self) -> bool {
+        (**self).stop()
+    }
+
+    fn start(&self) {
+        (**self).start();
     }
 }

@@ -1,1 +1,0 @@
-//! What every engine is held to.

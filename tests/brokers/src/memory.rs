@@ -1,0 +1,70 @@
+//! The engine without a broker.
+
+use crate::{Broker, Promises};
+use fanpool::connect::{Memory, Message, Sink, Source};
+use std::time::Duration;
+
+/// Queues in this process; what stops it is [`Memory::set_down`].
+#[derive(Debug, Default)]
+pub struct MemoryBroker(Memory);
+
+impl MemoryBroker {
+    /// One without queues.
+    #[must_use]
+    pub fn new() -> MemoryBroker {
+        MemoryBroker::default()
+    }
+}
+
+impl Broker for MemoryBroker {
+    fn engine(&self) -> &'static str {
+        "memory"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises {
+            takeover: Duration::ZERO,
+            counts_attempts: true,
+            returns_at_once: true,
+            orders_keys: true,
+            any_bytes: true,
+            largest: None,
+        }
+    }
+
+    fn create(&self, queue: &str) {
+        assert!(self.0.messages(queue).is_empty());
+    }
+
+    fn source(&self, queue: &str) -> Box<dyn Source> {
+        Box::new(self.0.source(queue))
+    }
+
+    fn sink(&self, queue: &str) -> Box<dyn Sink> {
+        Box::new(self.0.sink(queue))
+    }
+
+    fn dump(&self, queue: &str) -> Vec<Message> {
+        self.0.messages(queue)
+    }
+
+    fn put(&self, queue: &str, messages: &[Message]) {
+        messages.iter().for_each(|message| self.0.send(queue, message.clone()));
+    }
+
+    fn unacknowledged(&self, queue: &str) -> u64 {
+        let before = self.0.in_hand(queue);
+        let waiting = self.0.messages(queue).len();
+        // What went from one to the other meanwhile counts in one of them.
+        (waiting + self.0.in_hand(queue).max(before)) as u64
+    }
+
+    fn stop(&self) -> bool {
+        self.0.set_down(true);
+        true
+    }
+
+    fn start(&self) {
+        self.0.set_down(false);
+    }
+}
