@@ -83,6 +83,8 @@ mod engine;
 mod error;
 mod memory;
 mod message;
+#[cfg(feature = "redis")]
+mod redis;
 
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -92,3 +94,5 @@ pub use engine::{Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;
 pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisSink, RedisSource};

@@ -5,6 +5,8 @@
 pub mod conformance;
 pub mod kill;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
