@@ -106,26 +106,26 @@ mod tests {
 
     fn error(code: u16, text: &str) -> ConnectError {
         let error = AMQPError::from_id(code, text.into()).unwrap();
-        Fault::from(lapin::Error::from(ErrorKind::ProtocolError(error))).into_error("queue \"q\"", "ann")
+        Fault::from(lapin::Error::from(ErrorKind::ProtocolError(error))).into_error("queue \"q\"", "zoe")
     }
 
     #[test]
     fn what_somebody_must_act_on_is_told_from_what_passes() {
         for (code, text, passes) in [
             (320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'", true),
-            (403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'ann'", false),
+            (403, "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'zoe'", false),
             (404, "NOT_FOUND - no queue 'q' in vhost '/'", false),
             (404, "NOT_FOUND - home node 'a@b' of durable queue 'q' in vhost '/' is down or inaccessible", true),
             (405, "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'", false),
             (406, "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q'", false),
             (506, "RESOURCE_ERROR - ", true),
             (530, "NOT_ALLOWED - vhost jobs not found", false),
-            (530, "NOT_ALLOWED - access to vhost '/' refused for user 'ann': connection limit (1) is reached", true),
-            (541, "INTERNAL_ERROR - access to vhost '/' refused for user 'ann': vhost '/' is down", true),
+            (530, "NOT_ALLOWED - access to vhost '/' refused for user 'zoe': connection limit (1) is reached", true),
+            (541, "INTERNAL_ERROR - access to vhost '/' refused for user 'zoe': vhost '/' is down", true),
         ] {
             let error = error(code, text);
             assert_eq!(error.is_transient(), passes, "{error}");
-            assert!(!error.to_string().contains("ann"), "{error}");
+            assert!(!error.to_string().contains("zoe"), "{error}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Brokers on loopback, and what every engine is held to.
 
 pub mod conformance;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
