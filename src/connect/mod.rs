@@ -85,6 +85,8 @@ mod memory;
 mod message;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -96,3 +98,5 @@ pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisSink, RedisSource};
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::{RabbitMq, RabbitSink, RabbitSource};

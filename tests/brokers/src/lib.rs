@@ -7,6 +7,8 @@ pub mod kill;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
