@@ -4,8 +4,12 @@ mod engine;
 mod error;
 mod memory;
 mod message;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka acknowledges by offsets"))]
+mod tracker;
 
 pub use engine::{Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;
 pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
+#[cfg(fanpool_loom)]
+pub(crate) use tracker::Tracker;
