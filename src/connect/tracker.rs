@@ -156,6 +156,11 @@ impl Tracker {
         Some(Commit { partition, session: own.session, next, entries: own.contiguous })
     }
 
+    /// The partitions that are assigned.
+    pub(crate) fn partitions(&self) -> Vec<u32> {
+        self.partitions.lock().keys().copied().collect()
+    }
+
     /// How many offsets were delivered and are not committed.
     pub(crate) fn outstanding(&self, partition: u32) -> usize {
         self.partitions.lock().get(&partition).map_or(0, |own| own.entries.len())
