@@ -1,6 +1,8 @@
 //! Brokers on loopback, and what every engine is held to.
 
 pub mod conformance;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
