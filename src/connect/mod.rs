@@ -81,12 +81,16 @@ mod codec;
 mod consumer;
 mod engine;
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod message;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka acknowledges by offsets"))]
+mod tracker;
 
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -94,9 +98,13 @@ pub use codec::{Bytes, CodecError, Decode, Encode, Many, Raw, Utf8, Whole, WithK
 pub use consumer::{Consumer, ConsumerBuilder, Receipt};
 pub use engine::{Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaSink, KafkaSource};
 pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisSink, RedisSource};
 #[cfg(feature = "rabbitmq")]
 pub use rabbitmq::{RabbitMq, RabbitSink, RabbitSource};
+#[cfg(fanpool_loom)]
+pub(crate) use tracker::Tracker;

@@ -9,6 +9,8 @@ pub mod memory;
 pub mod redis;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
