@@ -85,10 +85,10 @@ mod error;
 mod kafka;
 mod memory;
 mod message;
-#[cfg(feature = "redis")]
-mod redis;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka acknowledges by offsets"))]
 mod tracker;
 
@@ -102,9 +102,9 @@ pub use error::ConnectError;
 pub use kafka::{Kafka, KafkaSink, KafkaSource};
 pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
-#[cfg(feature = "redis")]
-pub use redis::{Redis, RedisSink, RedisSource};
 #[cfg(feature = "rabbitmq")]
 pub use rabbitmq::{RabbitMq, RabbitSink, RabbitSource};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisSink, RedisSource};
 #[cfg(fanpool_loom)]
 pub(crate) use tracker::Tracker;

@@ -23,11 +23,7 @@ pub trait Cluster: Sync {
 
     /// The engine's view of it, with sessions that end soon.
     fn kafka(&self) -> Kafka {
-        Kafka::new([self.servers()])
-            .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "200")
-            .set("message.max.bytes", LARGEST.to_string())
-            .connect_timeout(Duration::from_secs(10))
+        reach(&self.servers())
     }
 
     /// A member of the topic's only group.
@@ -59,7 +55,17 @@ pub trait Cluster: Sync {
 /// The most that a payload may have, key included.
 pub const LARGEST: usize = 100_000;
 
-fn group(topic: &str) -> String {
+/// The engine's view of a cluster, with sessions that end soon.
+pub fn reach(servers: &str) -> Kafka {
+    Kafka::new([servers])
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "200")
+        .set("message.max.bytes", LARGEST.to_string())
+        .connect_timeout(Duration::from_secs(10))
+}
+
+/// The group that all members for a topic are in.
+pub fn group(topic: &str) -> String {
     format!("{topic}-group")
 }
 
@@ -85,6 +91,10 @@ macro_rules! broker {
 
             fn create(&self, queue: &str) {
                 self.create_with(queue, 3);
+            }
+
+            fn spec(&self) -> String {
+                format!("kafka={}", self.servers())
             }
 
             fn source(&self, queue: &str) -> Box<dyn Source> {

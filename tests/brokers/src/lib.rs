@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "all of it is tests")]
 
 pub mod conformance;
-pub mod kill;
-pub mod memory;
-#[cfg(feature = "redis")]
-pub mod redis;
-#[cfg(feature = "rabbitmq")]
-pub mod rabbitmq;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+pub mod kill;
+pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
@@ -77,29 +77,6 @@ pub struct Promises {
     pub largest: Option<usize>,
 }
 
-/// The source of a queue and the sink for its dead letters, of the broker that a [`Broker::spec`] tells of.
-///
-/// # Panics
-///
-/// If there is no such engine.
-#[must_use]
-pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
-    let (engine, address) = spec.split_once('=').expect("ENGINE=ADDRESS");
-    let _ = (address, queue);
-    match engine {
-        other => panic!("no engine {other:?} in this build"),
-    }
-}
-
-/// Starts a broker on loopback.
-///
-/// # Panics
-///
-/// If there is no such engine.
-#[must_use]
-pub fn start(engine: &str) -> Box<dyn Broker> {
-    match engine {
-        other => panic!("no engine {other:?} in this build"),
 impl<B: Broker + ?Sized> Broker for &B {
     fn engine(&self) -> &'static str {
         (**self).engine()
@@ -111,6 +88,10 @@ impl<B: Broker + ?Sized> Broker for &B {
 
     fn create(&self, queue: &str) {
         (**self).create(queue);
+    }
+
+    fn spec(&self) -> String {
+        (**self).spec()
     }
 
     fn source(&self, queue: &str) -> Box<dyn Source> {
@@ -143,5 +124,53 @@ impl<B: Broker + ?Sized> Broker for &B {
 
     fn start(&self) {
         (**self).start();
+    }
+}
+
+/// The source of a queue and the sink for its dead letters, of the broker that a [`Broker::spec`] tells of.
+///
+/// # Panics
+///
+/// If there is no such engine.
+#[must_use]
+pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
+    let (engine, address) = spec.split_once('=').expect("ENGINE=ADDRESS");
+    let dead = format!("{queue}-dead");
+    match engine {
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let broker = fanpool::connect::Redis::new([address]);
+            let source = broker.source(queue, redis::GROUP).claim_after(redis::CLAIM_AFTER);
+            (Box::new(source), Box::new(broker.sink(dead)))
+        }
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => {
+            let broker = fanpool::connect::RabbitMq::new(address);
+            (Box::new(broker.source(queue)), Box::new(broker.sink_to_queue(dead)))
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let broker = kafka::reach(address);
+            (Box::new(broker.source([queue], kafka::group(queue))), Box::new(broker.sink(dead)))
+        }
+        other => panic!("no engine {other:?} in this build, for {address} and {dead}"),
+    }
+}
+
+/// Starts a broker on loopback; it ends with this process at the latest.
+///
+/// # Panics
+///
+/// If there is no such engine.
+#[must_use]
+pub fn start(engine: &str) -> Box<dyn Broker> {
+    match engine {
+        #[cfg(feature = "redis")]
+        "redis" => Box::new(redis::Server::start()),
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => Box::new(rabbitmq::queues()),
+        #[cfg(feature = "kafka")]
+        "kafka" => Box::new(kafka::Mock::start()),
+        other => panic!("no engine {other:?} in this build"),
     }
 }

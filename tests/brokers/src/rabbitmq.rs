@@ -300,6 +300,12 @@ pub struct Queues {
     pub quorum: bool,
 }
 
+/// Quorum queues of a server of this process.
+pub fn queues() -> Queues {
+    static SERVER: std::sync::OnceLock<Server> = std::sync::OnceLock::new();
+    Queues { server: SERVER.get_or_init(Server::start), quorum: true }
+}
+
 impl Broker for Queues {
     fn engine(&self) -> &'static str {
         "rabbitmq"
@@ -318,6 +324,10 @@ impl Broker for Queues {
 
     fn create(&self, queue: &str) {
         self.server.create(queue, self.quorum);
+    }
+
+    fn spec(&self) -> String {
+        format!("rabbitmq=amqp://{USER}:{PASSWORD}@127.0.0.1:{}", self.server.port())
     }
 
     fn source(&self, queue: &str) -> Box<dyn Source> {

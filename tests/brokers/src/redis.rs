@@ -170,6 +170,10 @@ impl Broker for Server {
         self.ask(&["XGROUP", "CREATE", queue, GROUP, "0", "MKSTREAM"]);
     }
 
+    fn spec(&self) -> String {
+        format!("redis={}", self.address())
+    }
+
     fn source(&self, queue: &str) -> Box<dyn Source> {
         Box::new(self.redis().source(queue, GROUP).claim_after(CLAIM_AFTER))
     }
@@ -204,7 +208,9 @@ impl Broker for Server {
             let is = |value: &Value| matches!(value, Value::BulkString(bytes) if bytes == name.as_bytes());
             &group.chunks_exact(2).find(|pair| is(&pair[0])).unwrap()[1]
         };
-        let (Value::Int(pending), Value::BulkString(last)) = (get("pending"), get("last-delivered-id")) else { panic!() };
+        let (Value::Int(pending), Value::BulkString(last)) = (get("pending"), get("last-delivered-id")) else {
+            panic!()
+        };
         let waiting = behind(self, queue, &format!("({}", String::from_utf8_lossy(last))).len();
         *pending as u64 + waiting as u64
     }
