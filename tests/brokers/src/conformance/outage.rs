@@ -6,7 +6,7 @@ use fanpool::connect::ConnectError;
 use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Fails unless it is lost, and says so soon.
 fn lost<T>(broker: &dyn Broker, what: &str, call: impl FnOnce() -> Result<T, ConnectError>) {
@@ -133,6 +133,7 @@ pub fn i1_a_source_that_waits_learns_that_the_broker_is_gone(broker: &dyn Broker
             None
         });
         waiting.recv().unwrap();
+        let_it_wait();
         let stopped = Stopped::now(broker);
         if stopped.is_none() {
             // So that it need not wait to its end.
