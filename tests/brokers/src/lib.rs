@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "all of it is tests")]
 
 pub mod conformance;
+pub mod faulty;
 pub mod memory;
 
 use fanpool::connect::{Message, Sink, Source};
