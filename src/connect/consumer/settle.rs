@@ -236,8 +236,10 @@ impl<R, E: Display> Collector<R, E> {
                 counts.discarded += discarded as u64;
                 match acked {
                     Some(Ok(acked)) => {
+                        // Whatever an engine says, not more than there were.
+                        let acked = acked.min(done.len());
                         counts.acknowledged += acked as u64;
-                        counts.late += done.len().saturating_sub(acked) as u64;
+                        counts.late += (done.len() - acked) as u64;
                     }
                     _ => counts.unsettled += done.len() as u64,
                 }
@@ -254,8 +256,9 @@ fn give_back(shared: &Shared, settler: &mut Box<dyn Settler>, engine: &'static s
     let given = shared.insist(Part::Settler, engine, || settler.nack(back));
     shared.release(back.len(), |counts| match given {
         Some(Ok(given)) => {
+            let given = given.min(back.len());
             counts.handed_back += given as u64;
-            counts.late += back.len().saturating_sub(given) as u64;
+            counts.late += (back.len() - given) as u64;
         }
         _ => counts.unsettled += back.len() as u64,
     });
