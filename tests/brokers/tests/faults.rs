@@ -2,7 +2,7 @@
 
 use brokers::faulty::{Call, Fault, Faults};
 use fanpool::connect::{CodecError, ConnectError, Consumer, ConsumerBuilder, Memory, Message, Receipt, Utf8};
-use fanpool::{FanOut, Retry};
+use fanpool::{FanOut, Reason, Retry};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -97,6 +97,11 @@ fn nothing_is_lost(broker: &Memory, receipt: &Receipt, count: usize) {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all, (0..count).collect::<Vec<_>>(), "{receipt}");
+}
+
+/// It has ended by itself, or is about to.
+fn is_over(consumer: &Consumer) -> bool {
+    consumer.health().reasons().iter().any(|reason| matches!(reason, Reason::Closed { .. }))
 }
 
 fn refused(receipt: &Receipt) {
@@ -413,7 +418,7 @@ fn i1_random_faults_lose_nothing() {
                     state ^= state << 17;
                     (state >> 11) % bound
                 };
-                let often = 2 + below(6);
+                let often = 4 + below(8);
                 let faults = Faults::new(move |call| match (call, below(often)) {
                     (Call::Lag | Call::DropReader | Call::DropSettler | Call::DropSink, _) => None,
                     (Call::Open | Call::OpenSink, _) => None,
@@ -426,15 +431,13 @@ fn i1_random_faults_lose_nothing() {
                 // Ended early, and again until it is done.
                 for end in 0.. {
                     let consumer = start(&broker, &faults, &faults, &faults);
+                    let gone = || broker.messages("from").is_empty() && broker.in_hand("from") == 0;
                     if end < 4 {
-                        until(|| consumer.counts().delivered >= 20 || broker.messages("from").is_empty());
+                        until(|| consumer.counts().delivered >= 20 || gone() || is_over(&consumer));
                         receipts.push(consumer.shutdown(SOON * end));
                         continue;
                     }
-                    let gone = || broker.messages("from").is_empty() && broker.in_hand("from") == 0;
-                    until(|| {
-                        gone() || consumer.health().reasons().iter().any(|reason| reason.to_string().contains("closed"))
-                    });
+                    until(|| gone() || is_over(&consumer));
                     let done = gone();
                     receipts.push(consumer.shutdown(PATIENCE));
                     if done {
