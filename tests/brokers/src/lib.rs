@@ -6,6 +6,7 @@ pub mod conformance;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod kill;
+pub mod faulty;
 pub mod memory;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;

@@ -141,6 +141,7 @@ pub fn a_source_that_waits_is_woken(broker: &dyn Broker) {
             panic!("it did not come");
         });
         waiting.recv().unwrap();
+        let_it_wait();
         send(broker, &queue, 1..2);
         let (came, after) = reader.join().unwrap();
         assert_eq!(numbers(&came), [1]);

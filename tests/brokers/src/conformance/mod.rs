@@ -106,6 +106,7 @@ lists! { $
         i3_sources_come_and_go
         one_source_keeps_the_order_of_keys
         sources_together_keep_the_order_of_keys
+        what_comes_again_keeps_the_order_of_keys
         a_sink_keeps_its_order
         many_sinks_and_sources_at_once
     }

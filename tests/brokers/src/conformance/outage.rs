@@ -6,7 +6,7 @@ use fanpool::connect::ConnectError;
 use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Fails unless it is lost, and says so soon.
 fn lost<T>(broker: &dyn Broker, what: &str, call: impl FnOnce() -> Result<T, ConnectError>) {
@@ -122,20 +122,26 @@ pub fn i1_a_source_that_waits_learns_that_the_broker_is_gone(broker: &dyn Broker
             let start = Instant::now();
             // It may return without anything before.
             while start.elapsed() < PATIENCE {
-                match reader.poll(10, Duration::from_secs(5), &mut Vec::new()) {
-                    Ok(_) => {}
-                    Err(error) => return Some(error),
+                let mut into = Vec::new();
+                if let Err(error) = reader.poll(10, PATIENCE, &mut into) {
+                    return Some((error, start.elapsed()));
+                }
+                if !into.is_empty() {
+                    return None;
                 }
             }
             None
         });
         waiting.recv().unwrap();
+        let_it_wait();
         let stopped = Stopped::now(broker);
         if stopped.is_none() {
-            return;
+            // So that it need not wait to its end.
+            return send(broker, &queue, 1..2);
         }
-        let error = polls.join().unwrap().expect("it did not notice");
+        let (error, after) = polls.join().unwrap().expect("it did not notice");
         assert!(error.is_transient(), "{error}");
+        assert!(after < PATIENCE / 2, "it noticed after {after:?}");
     });
 }
 

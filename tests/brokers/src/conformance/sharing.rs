@@ -126,6 +126,22 @@ pub fn sources_together_keep_the_order_of_keys(broker: &dyn Broker) {
     keys_in_order(&came);
 }
 
+/// What was in hand comes again before what was sent after it.
+pub fn what_comes_again_keeps_the_order_of_keys(broker: &dyn Broker) {
+    if !broker.promises().orders_keys {
+        return;
+    }
+    let queue = queue(broker, "keys-again");
+    send(broker, &queue, 0..60);
+    let mut member = Member::join(broker, &queue, 30);
+    let came = member.take(30);
+    keys_in_order(&came);
+    member.close();
+    let again = drain(broker, &queue, Member::join(broker, &queue, 100));
+    each_once(&again, 60);
+    keys_in_order(&again);
+}
+
 pub fn a_sink_keeps_its_order(broker: &dyn Broker) {
     let queue = queue(broker, "order");
     let mut sink = broker.sink(&queue);

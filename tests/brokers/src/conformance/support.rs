@@ -30,6 +30,11 @@ pub(super) fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
+/// Gives another thread time to come to where it waits. If it has not by then, a case proves less, and holds all the same.
+pub(super) fn let_it_wait() {
+    thread::sleep(Duration::from_millis(100));
+}
+
 /// Calls again while the broker is lost.
 pub(super) fn insist<T>(what: &str, mut call: impl FnMut() -> Result<T, ConnectError>) -> T {
     let start = Instant::now();
