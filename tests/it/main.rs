@@ -13,6 +13,8 @@ mod breaker_property;
 mod building;
 mod callbacks;
 mod consumer_attacked;
+mod consumer_case;
+mod consumer_property;
 mod demands_executor;
 mod demands_pipeline;
 mod demands_scope;
