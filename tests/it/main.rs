@@ -12,6 +12,7 @@ mod breaker;
 mod breaker_property;
 mod building;
 mod callbacks;
+mod consumer;
 mod consumer_attacked;
 mod consumer_case;
 mod consumer_property;
