@@ -13,6 +13,8 @@ pub(crate) enum Call<'c> {
     Name,
     OpenSource,
     Poll(usize),
+    /// What a poll has added. Nothing becomes of the answer.
+    Took(&'c [Delivery]),
     Lag,
     CloseReader,
     Ack(&'c [Position]),
@@ -113,11 +115,14 @@ impl Source for HookedSource {
 
 impl Reader for HookedReader {
     fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
-        match (self.1)(Call::Poll(room)) {
+        let before = into.len();
+        let polled = match (self.1)(Call::Poll(room)) {
             Step::Says(room) => self.0.poll(room, wait, into),
             Step::End => Ok(Polled::End),
             step => call(step, || self.0.poll(room, wait, into)),
-        }
+        };
+        let _ = (self.1)(Call::Took(&into[before..]));
+        polled
     }
 
     fn lag(&mut self) -> Option<u64> {

@@ -292,7 +292,13 @@ impl<R, E: Display> Collector<R, E> {
                 _ => counts.unsettled += done.len() as u64,
             });
         }
-        give_back(&self.shared, &mut self.settler, self.engine, &back);
+        if !back.is_empty() {
+            // Only at the end: either the service was stopped, or the consumer has failed. A feeder that still polls would take them again.
+            self.shared.end();
+            self.output.control().stop();
+            self.shared.wait_fed();
+            give_back(&self.shared, &mut self.settler, self.engine, &back);
+        }
     }
 }
 
