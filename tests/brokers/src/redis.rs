@@ -194,7 +194,9 @@ impl Broker for Server {
                 adds.arg(format!("header:{name}")).arg(value);
             }
         }
-        adds.exec(&mut self.client()).unwrap();
+        if !messages.is_empty() {
+            adds.exec(&mut self.client()).unwrap();
+        }
     }
 
     fn unacknowledged(&self, queue: &str) -> u64 {
@@ -204,7 +206,9 @@ impl Broker for Server {
             let is = |value: &Value| matches!(value, Value::BulkString(bytes) if bytes == name.as_bytes());
             &group.chunks_exact(2).find(|pair| is(&pair[0])).unwrap()[1]
         };
-        let (Value::Int(pending), Value::BulkString(last)) = (get("pending"), get("last-delivered-id")) else { panic!() };
+        let (Value::Int(pending), Value::BulkString(last)) = (get("pending"), get("last-delivered-id")) else {
+            panic!()
+        };
         let waiting = behind(self, queue, &format!("({}", String::from_utf8_lossy(last))).len();
         *pending as u64 + waiting as u64
     }
