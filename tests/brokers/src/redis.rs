@@ -198,7 +198,9 @@ impl Broker for Server {
                 adds.arg(format!("header:{name}")).arg(value);
             }
         }
-        adds.exec(&mut self.client()).unwrap();
+        if !messages.is_empty() {
+            adds.exec(&mut self.client()).unwrap();
+        }
     }
 
     fn unacknowledged(&self, queue: &str) -> u64 {
