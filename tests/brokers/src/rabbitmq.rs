@@ -55,7 +55,7 @@ impl Running {
     fn start(command: &mut Command) -> Running {
         let process = command.stdin(Stdio::null()).process_group(0).spawn().unwrap();
         let group = process.id().to_string();
-        Running { process, watch: at_the_end("kill -9 -- -\"$1\"", &group) }
+        Running { process, watch: at_the_end("kill -9 -\"$1\"", &group) }
     }
 
     fn kill(mut self) {
@@ -216,7 +216,7 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .expect("erl_call of Debian's erlang-base");
-        call.stdin.take().unwrap().write_all(expression.as_bytes()).unwrap();
+        call.stdin.take().unwrap().write_all(format!("{expression}\n").as_bytes()).unwrap();
         let output = String::from_utf8(call.wait_with_output().unwrap().stdout).unwrap();
         let value = output.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
         value.unwrap_or_else(|| panic!("{expression}: {output}")).to_owned()
