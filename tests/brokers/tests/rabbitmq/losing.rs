@@ -29,11 +29,19 @@ fn i1_a_broker_that_is_killed_and_comes_back() {
         assert!(begun.elapsed() < Duration::from_secs(2), "nobody listens, which shows at once");
     }
     server.restart();
-    sink.publish(&numbers(30..31)).unwrap();
+    // It listens before its queues have a leader.
+    until("it stores", || match sink.publish(&numbers(30..31)) {
+        Ok(()) => true,
+        Err(error) if error.is_transient() => false,
+        Err(error) => panic!("{error}"),
+    });
     let mut seen = std::collections::BTreeSet::new();
-    while seen.len() < 29 {
-        let again = take(&mut *reader, 1);
-        seen.insert(texts(&again)[0].parse::<usize>().unwrap());
+    while seen.len() < 29 || server.counts("killed").1 > 0 {
+        let mut again = Vec::new();
+        if let Err(error) = reader.poll(10, Duration::from_millis(100), &mut again) {
+            assert!(error.is_transient(), "{error}");
+        }
+        seen.extend(texts(&again).into_iter().map(|text| text.parse::<usize>().unwrap()));
         settler.ack(&positions(&again)).unwrap();
     }
     assert!(seen.iter().copied().eq(2..31), "{seen:?}");

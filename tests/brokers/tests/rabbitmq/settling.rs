@@ -26,7 +26,11 @@ fn what_is_acknowledged_is_gone_and_what_is_handed_back_comes_again_in_its_place
         assert_eq!(third[0].attempt, if quorum { 3 } else { 2 });
         assert_eq!(settler.ack(&positions(&third)).unwrap(), 1);
         settler.close().unwrap();
-        assert_eq!(server.counts(queue), (0, 1));
+        match quorum {
+            true => assert_eq!(server.counts(queue), (0, 1)),
+            // A classic queue is asked before what it has not looked at yet.
+            false => until("one is left", || server.counts(queue) == (0, 1)),
+        }
         reader.close().unwrap();
         until("3 is handed back", || server.counts(queue) == (1, 1));
     }
