@@ -55,7 +55,7 @@ impl Running {
     fn start(command: &mut Command) -> Running {
         let process = command.stdin(Stdio::null()).process_group(0).spawn().unwrap();
         let group = process.id().to_string();
-        Running { process, watch: at_the_end("kill -9 -- -\"$1\"", &group) }
+        Running { process, watch: at_the_end("kill -9 -\"$1\"", &group) }
     }
 
     fn kill(mut self) {
@@ -209,17 +209,31 @@ impl Server {
 
     /// Evaluates an Erlang expression in the node; returns its value as text.
     pub fn eval(&self, expression: &str) -> String {
+        let mut output = self.call(expression);
+        // A node that is busy may not let it in; nothing was evaluated then.
+        for _ in 0..20 {
+            if !output.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            output = self.call(expression);
+        }
+        let value = output.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        value.unwrap_or_else(|| panic!("{expression}: {output}")).to_owned()
+    }
+
+    fn call(&self, expression: &str) -> String {
         let mut call = Command::new("erl_call")
             .args(["-e", "-c", &fs::read_to_string(self.directory.join(".erlang.cookie")).unwrap()])
             .args(["-address", &format!("localhost:{}", self.distribution)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("erl_call of Debian's erlang-base");
-        call.stdin.take().unwrap().write_all(expression.as_bytes()).unwrap();
-        let output = String::from_utf8(call.wait_with_output().unwrap().stdout).unwrap();
-        let value = output.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
-        value.unwrap_or_else(|| panic!("{expression}: {output}")).to_owned()
+        // It may have ended already.
+        let _ = call.stdin.take().unwrap().write_all(format!("{expression}\n").as_bytes());
+        String::from_utf8(call.wait_with_output().unwrap().stdout).unwrap()
     }
 
     /// Has it close the connections that call themselves so; returns how many there were.
@@ -255,6 +269,10 @@ impl Server {
             }
             channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
         });
+        if quorum {
+            // Which it does half a second later: killed before, the node would know of the queue and not how to start it.
+            self.eval("[dets:sync(T) || T <- dets:all()].");
+        }
     }
 
     /// Deletes a queue.
