@@ -1,6 +1,7 @@
 //! Brokers that go away, refuse, or fail now and then.
 
 use super::*;
+use brokers::kafka::Tansu;
 use fanpool::connect::Sink;
 use rdkafka::types::RDKafkaApiKey as Api;
 use rdkafka::types::RDKafkaRespErr as Error;
@@ -144,8 +145,8 @@ fn a_source_without_room_stays_in_its_group() {
 
 #[test]
 fn i6_wrong_credentials_are_told_and_not_shown() {
-    let mock = Mock::start();
-    let kafka = mock
+    let kafka = Tansu::start_with(&["--authentication"]);
+    let kafka = kafka
         .kafka()
         .set("security.protocol", "SASL_PLAINTEXT")
         .set("sasl.mechanism", "PLAIN")
