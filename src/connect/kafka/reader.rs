@@ -115,10 +115,11 @@ impl KafkaReader {
                 self.down = true;
                 Err(self.member.seen.lock().said.no_answer(&self.kafka, code))
             }
-            Cause::Refused(_) => {
-                let said = self.member.seen.lock().said.about(code).map(str::to_owned);
-                Err(failed(code, self.kafka.redacted(&said.unwrap_or_else(|| code.to_string()))))
-            }
+            Cause::Refused(_) => match self.member.seen.lock().said.about(code) {
+                Some(text) => Err(failed(code, self.kafka.redacted(text))),
+                None if code == RDKafkaErrorCode::Authentication => Ok(()),
+                None => Err(failed(code, code.to_string())),
+            },
         }
     }
 
