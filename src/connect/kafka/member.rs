@@ -4,7 +4,8 @@ use super::causes::Said;
 use super::commits::Commits;
 use crate::connect::tracker::{Commit, Tracker};
 use crate::sync::{Arc, Condvar, Mutex, now};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
@@ -129,6 +130,11 @@ impl Member {
 pub(super) struct Context(pub(super) Arc<Member>);
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.seen.lock().calls += 1;
+        DefaultConsumerContext.log(level, facility, text);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let mut seen = self.0.seen.lock();
         seen.calls += 1;

@@ -115,10 +115,11 @@ impl KafkaReader {
                 self.down = true;
                 Err(self.member.seen.lock().said.no_answer(&self.kafka, code))
             }
-            Cause::Refused(_) => {
-                let said = self.member.seen.lock().said.about(code).map(str::to_owned);
-                Err(failed(code, self.kafka.redacted(&said.unwrap_or_else(|| code.to_string()))))
-            }
+            Cause::Refused(_) => match self.member.seen.lock().said.about(code) {
+                Some(text) => Err(failed(code, self.kafka.redacted(text))),
+                None if code == RDKafkaErrorCode::Authentication => Ok(()),
+                None => Err(failed(code, code.to_string())),
+            },
         }
     }
 
@@ -184,8 +185,7 @@ impl KafkaReader {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
         let deadline = now().checked_add(self.member.patience);
         self.member.seen.lock().leaving = true;
-        let committed = self.member.commits.flush(Vec::new(), deadline);
-        // Before anything else: a committer that is stuck would keep the consumer in the group.
+        let committed = self.member.commits.settle(deadline);
         self.queues.clear();
         for partition in self.member.tracker.partitions() {
             self.member.tracker.revoke(partition);
@@ -283,7 +283,7 @@ impl Settler for KafkaSettler {
 
     fn close(&mut self) -> Result<(), ConnectError> {
         let deadline: Option<Instant> = now().checked_add(self.member.patience);
-        if self.member.commits.flush(Vec::new(), deadline) {
+        if self.member.commits.settle(deadline) {
             Ok(())
         } else {
             Err(lost("what was acknowledged may not be committed"))

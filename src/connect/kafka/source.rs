@@ -187,9 +187,13 @@ impl Source for KafkaSource {
             seen: Mutex::new(Seen::default()),
         });
         let consumer = Arc::new(self.consumer(&member)?);
-        let said = || {
-            while consumer.poll(Duration::ZERO).is_some() {}
-            member.seen.lock().said.clone()
+        let said = || loop {
+            let calls = member.seen.lock().calls;
+            let _ = consumer.poll(Duration::ZERO);
+            let seen = member.seen.lock();
+            if seen.calls == calls {
+                break seen.said.clone();
+            }
         };
         for topic in &self.topics {
             check(&self.kafka, consumer.client(), topic, said)?;

@@ -114,8 +114,7 @@ macro_rules! broker {
             }
 
             fn unacknowledged(&self, queue: &str) -> u64 {
-                let ends = client::ends(&self.servers(), queue);
-                ends.iter().sum::<u64>() - self.committed(queue).iter().sum::<u64>()
+                client::unacknowledged(&self.servers(), queue)
             }
         }
     };

@@ -29,6 +29,11 @@ fn program() -> &'static PathBuf {
 impl Tansu {
     /// Starts it and waits until it takes connections.
     pub fn start() -> Tansu {
+        Tansu::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(arguments: &[&str]) -> Tansu {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         let address = format!("127.0.0.1:{port}");
         let url = format!("tcp://{address}");
@@ -36,7 +41,7 @@ impl Tansu {
         command.args(["broker", "--silent", "--storage-engine", "memory://tansu/"]);
         // Its default listens on every address.
         command.args(["--listener-url", &url, "--advertised-listener-url", &url]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY: `prctl` is a system call that may be made between fork and exec.
         unsafe {
             command.pre_exec(|| {
