@@ -274,20 +274,11 @@ impl<R, E: Display> Collector<R, E> {
             let acked = self.shared.insist(Part::Settler, self.engine, || self.settler.ack(&done));
             self.shared.release(done.len(), |counts| match acked {
                 Some(Ok(acked)) => {
+                    // Whatever an engine says, not more than there were.
                     let acked = acked.min(done.len());
                     counts.discarded += discarded as u64;
                     counts.acknowledged += acked as u64;
                     counts.late += (done.len() - acked) as u64;
-            self.shared.release(done.len(), |counts| {
-                counts.discarded += discarded as u64;
-                match acked {
-                    Some(Ok(acked)) => {
-                        // Whatever an engine says, not more than there were.
-                        let acked = acked.min(done.len());
-                        counts.acknowledged += acked as u64;
-                        counts.late += (done.len() - acked) as u64;
-                    }
-                    _ => counts.unsettled += done.len() as u64,
                 }
                 _ => counts.unsettled += done.len() as u64,
             });

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "all of it is tests")]
 
 pub mod conformance;
+pub mod faulty;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod kill;
-pub mod faulty;
 pub mod memory;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
