@@ -89,6 +89,8 @@ pub(super) struct State {
     /// Why it ended by itself.
     pub(super) failure: Option<ConnectError>,
     troubles: [Option<Trouble>; 4],
+    /// Which connections were lost when the time for them was over. They are not tried again: finding that out may take each call seconds.
+    given_up: [bool; 4],
     /// The feeder waits for so much room.
     wanted: Option<usize>,
 }
@@ -309,6 +311,9 @@ impl Shared {
     ) -> Option<Result<R, ConnectError>> {
         let mut delays = self.delays();
         loop {
+            if self.state.lock().given_up[part as usize] {
+                return None;
+            }
             match guarded(engine, &mut call) {
                 // It is there if it refuses one message.
                 answer @ (Ok(_) | Err(ConnectError::Message { .. })) => {
@@ -319,7 +324,7 @@ impl Shared {
                     self.lost(part, engine, &error);
                     let delay = delays.next().unwrap_or(GRACE);
                     if !self.back_off(delay, part) {
-                        return None;
+                        self.state.lock().given_up[part as usize] = true;
                     }
                 }
                 Err(error) => {
