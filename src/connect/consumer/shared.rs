@@ -20,7 +20,7 @@ use super::super::error::ConnectError;
 use super::super::message::{Message, Position};
 use crate::observe::{BrokerCounts, Reason};
 use crate::resilience::Retry;
-use crate::sync::{Condvar, Mutex, MutexGuard, now};
+use crate::sync::{Condvar, Mutex, MutexGuard, broken, now};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -188,7 +188,8 @@ impl Shared {
         let mut state = self.state.lock();
         state.counts.in_hand -= messages.min(state.counts.in_hand);
         count(&mut state.counts);
-        if state.wanted.is_some_and(|wanted| self.window.saturating_sub(state.counts.in_hand) >= wanted) {
+        let enough = state.wanted.is_some_and(|wanted| self.window.saturating_sub(state.counts.in_hand) >= wanted);
+        if enough && !broken!("settling_wakes_no_feeder") {
             self.changed.notify_all();
         }
     }
@@ -223,20 +224,24 @@ impl Shared {
 
     pub(super) fn set_fed(&self) {
         self.state.lock().fed = true;
-        self.changed.notify_all();
+        if !broken!("fed_wakes_nobody") {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until nothing more is fed.
     pub(super) fn wait_fed(&self) {
         let mut state = self.state.lock();
-        while !state.fed {
+        while !state.fed && !broken!("fed_is_not_awaited") {
             self.changed.wait(&mut state);
         }
     }
 
     pub(super) fn set_settled(&self) {
         self.state.lock().settled = true;
-        self.changed.notify_all();
+        if !broken!("settled_wakes_nobody") {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until all is settled, or until then. Returns whether it is.
@@ -324,7 +329,8 @@ impl Shared {
                     self.lost(part, engine, &error);
                     let delay = delays.next().unwrap_or(GRACE);
                     if !self.back_off(delay, part) {
-                        self.state.lock().given_up[part as usize] = true;
+                        self.state.lock().given_up[part as usize] = !broken!("given_up_is_tried_again");
+                        return None;
                     }
                 }
                 Err(error) => {
