@@ -387,3 +387,168 @@ fn i1_a_source_lost_for_a_while_is_left_alone_between_attempts() {
         assert_eq!((receipt.counts.acknowledged, receipt.counts.reconnects), (10, 1));
     });
 }
+
+#[test]
+fn i1_a_source_that_gives_more_than_was_asked_for_loses_nothing() {
+    for paused in [false, true] {
+        within(move || {
+            let broker = Memory::new();
+            numbers(&broker, "in", 0..100);
+            let source = hook(|call| match call {
+                Call::Poll(_) => Step::Says(30),
+                _ => Step::Go,
+            });
+            let consumer = FanOut::builder(echo)
+                .window(3)
+                .consume(HookedSource(broker.source("in"), source), Utf8)
+                .publish(broker.sink("out"), Utf8)
+                .discard_failed()
+                .start()
+                .unwrap();
+            let receipt = if paused {
+                consumer.control().pause();
+                consumer.shutdown(SOON)
+            } else {
+                consumer.join()
+            };
+            adds_up(&receipt.counts);
+            assert_eq!(receipt.counts.acknowledged as usize + texts(&broker, "in").len(), 100);
+            assert_eq!(receipt.counts.acknowledged as usize, texts(&broker, "out").len());
+            assert!(paused || receipt.counts.acknowledged == 100);
+        });
+    }
+}
+
+#[test]
+fn b7_engines_and_codecs_may_end_their_own_consumer() {
+    for place in 0..6 {
+        for joins in [false, true] {
+            within(move || {
+                let broker = Memory::new();
+                let slot: Arc<Mutex<Option<Consumer>>> = Arc::default();
+                let own = slot.clone();
+                let end = Arc::new(move |at: usize| {
+                    let consumer = if at == place { own.lock().unwrap().take() } else { None };
+                    if let Some(consumer) = consumer {
+                        if joins { _ = consumer.join() } else { drop(consumer) }
+                    }
+                });
+                let (closed, closes) = mpsc::channel();
+                let closed = Mutex::new(closed);
+                let (ends, at_decode, at_encode) = (end.clone(), end.clone(), end.clone());
+                let source = hook(move |call| {
+                    match call {
+                        Call::Poll(_) => ends(0),
+                        Call::Ack(_) => ends(1),
+                        Call::CloseReader => closed.lock().unwrap().send(()).unwrap(),
+                        _ => {}
+                    }
+                    Step::Go
+                });
+                let ends = end.clone();
+                let sink = hook(move |call| {
+                    match call {
+                        Call::Publish(_) => ends(2),
+                        Call::CloseSink => ends(5),
+                        _ => {}
+                    }
+                    Step::Go
+                });
+                let consumer = FanOut::builder(echo)
+                    .consume(HookedSource(broker.source("in"), source), move |message: &Message| {
+                        at_decode(3);
+                        Ok(String::from_utf8(message.payload().to_vec()).unwrap())
+                    })
+                    .publish(HookedSink(broker.sink("out"), sink), move |text: String| {
+                        at_encode(4);
+                        Ok(Message::new(text))
+                    })
+                    .discard_failed()
+                    .start()
+                    .unwrap();
+                let control = consumer.control();
+                *slot.lock().unwrap() = Some(consumer);
+                broker.send("in", Message::new("a"));
+                if place == 5 {
+                    control.stop();
+                }
+                closes.recv().unwrap();
+                assert!(slot.lock().unwrap().is_none());
+                assert_eq!(broker.in_hand("in"), 0);
+                assert_eq!(texts(&broker, "in").len() + texts(&broker, "out").len(), 1);
+            });
+        }
+    }
+}
+
+#[test]
+fn b1_an_error_that_panics_when_it_is_shown_or_dropped_is_buried() {
+    struct Sour;
+    impl std::fmt::Display for Sour {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("sour")?;
+            quiet_panic("shown")
+        }
+    }
+    impl Drop for Sour {
+        fn drop(&mut self) {
+            quiet_panic("dropped");
+        }
+    }
+    within(|| {
+        let broker = Memory::new();
+        numbers(&broker, "in", 0..10);
+        let consumer = FanOut::builder(|text: String| if text == "3" { Err(Sour) } else { Ok(Bomb) })
+            .retry(Retry::fixed(Duration::ZERO).max_attempts(2))
+            .consume(broker.source("in"), Utf8)
+            .dead_letter(broker.sink("failed"))
+            .start()
+            .unwrap();
+        let receipt = consumer.join();
+        adds_up(&receipt.counts);
+        assert!(receipt.error.is_none(), "{receipt}");
+        assert_eq!((receipt.counts.acknowledged, receipt.counts.dead_lettered), (10, 1));
+        let letter = &broker.messages("failed")[0];
+        assert_eq!((header(letter, "fanpool-error"), header(letter, "fanpool-attempts")), ("sour".into(), "2".into()));
+        assert_eq!(header(letter, "fanpool-history"), "1: sour\n2: sour");
+    });
+}
+
+#[test]
+fn i1_a_broker_that_was_given_up_is_not_called_for_every_batch() {
+    // A call of one that cannot be reached may take seconds.
+    within(|| {
+        let broker = Memory::new();
+        (0..5_000).for_each(|n| broker.send("in", Message::new(n.to_string())));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = calls.clone();
+        let (paused, pauses) = mpsc::channel::<()>();
+        let gate = Mutex::new(pauses);
+        let source = hook(move |call| match call {
+            Call::Poll(_) => {
+                let _ = gate.lock().unwrap().recv();
+                Step::Go
+            }
+            Call::Ack(_) | Call::Nack(_) | Call::CloseSettler => {
+                called.fetch_add(1, Ordering::SeqCst);
+                Step::Fail(lost())
+            }
+            _ => Step::Go,
+        });
+        let consumer = FanOut::builder(echo)
+            .window(5_000)
+            .consume(HookedSource(broker.source("in"), source), Utf8)
+            .discard_failed()
+            .start()
+            .unwrap();
+        consumer.control().pause();
+        drop(paused);
+        while consumer.counts().in_hand < 5_000 {
+            std::thread::yield_now();
+        }
+        let receipt = consumer.shutdown(Duration::ZERO);
+        adds_up(&receipt.counts);
+        assert_eq!(receipt.counts.unsettled, 5_000);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    });
+}
