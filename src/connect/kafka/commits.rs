@@ -69,7 +69,7 @@ impl Commits {
                 return false;
             }
         }
-        desk.failure.is_none()
+        desk.served >= ticket && desk.failure.is_none()
     }
 
     /// Commits all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it for a

@@ -141,7 +141,7 @@ impl ClientContext for Context {
         for (topic, known) in &statistics.topics {
             for partition in known.partitions.values().filter(|partition| partition.partition >= 0) {
                 let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-                let from = partition.committed_offset.max(partition.lo_offset).max(0);
+                let from = partition.committed_offset.max(partition.app_offset).max(partition.lo_offset).max(0);
                 if let (Ok(end), Ok(from)) = (u64::try_from(end), u64::try_from(from)) {
                     seen.marks.insert(self.0.table.number(topic, partition.partition), Mark { end, from });
                 }

@@ -29,6 +29,8 @@ pub(super) struct KafkaReader {
     span: usize,
     /// All brokers are away, as far as is known.
     down: bool,
+    /// An error of a partition that came with messages, which are handed out first.
+    wrong: Option<KafkaError>,
 }
 
 /// A partition that is assigned.
@@ -52,7 +54,18 @@ impl KafkaReader {
         span: usize,
     ) -> KafkaReader {
         let (consumer, committer) = (Some(consumer), Some(committer));
-        KafkaReader { kafka, topic, member, queues: Vec::new(), turn: 0, consumer, committer, span, down: false }
+        KafkaReader {
+            kafka,
+            topic,
+            member,
+            queues: Vec::new(),
+            turn: 0,
+            consumer,
+            committer,
+            span,
+            down: false,
+            wrong: None,
+        }
     }
 
     /// Serves callbacks: rebalances, errors and statistics.
@@ -144,7 +157,6 @@ impl KafkaReader {
     /// Takes at most `room`, from one partition after another as far as its span allows.
     fn take(&mut self, room: usize, into: &mut Vec<Delivery>) -> Result<(), ConnectError> {
         let mut left = room;
-        let mut wrong = None;
         for at in 0..self.queues.len() {
             let at = (self.turn + at) % self.queues.len();
             let queue = &mut self.queues[at];
@@ -159,7 +171,7 @@ impl KafkaReader {
                             Err(_) => continue,
                         },
                         Some(Err(error)) => {
-                            wrong = wrong.or(Some(error));
+                            self.wrong = self.wrong.take().or(Some(error));
                             continue;
                         }
                         None => break,
@@ -174,10 +186,12 @@ impl KafkaReader {
             }
         }
         self.turn = self.turn.wrapping_add(1);
-        // What was taken is handed out first; an error that lasts comes again.
-        match wrong {
+        match self.wrong.take() {
             Some(error) if left == room => self.judge(&error),
-            _ => Ok(()),
+            wrong => {
+                self.wrong = wrong;
+                Ok(())
+            }
         }
     }
 

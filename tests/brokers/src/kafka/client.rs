@@ -128,3 +128,15 @@ pub(super) fn put_null(servers: &str, topic: &str, key: &str) {
     producer.send(BaseRecord::<str, [u8], _>::to(topic).key(key)).map_err(|(error, _)| error).expect("it is taken");
     producer.flush(PATIENCE).expect("it is stored");
 }
+
+pub(super) fn put_odd_header(servers: &str, topic: &str) {
+    let producer = producer(servers);
+    let bytes = vec![b'n', 0xE4, b'h'];
+    // SAFETY: rdkafka takes the name's pointer and length, and hands them on as bytes.
+    let name = unsafe { String::from_utf8_unchecked(bytes) };
+    let value = Some("x");
+    let headers = OwnedHeaders::new().insert(Header { key: &name, value }).insert(Header { key: "good", value });
+    let record = BaseRecord::<[u8], str, _>::to(topic).payload("odd").headers(headers);
+    producer.send(record).map_err(|(error, _)| error).expect("it is taken");
+    producer.flush(PATIENCE).expect("it is stored");
+}
