@@ -13,8 +13,8 @@ mod refusals;
 #[path = "redis/tls.rs"]
 mod tls;
 
-use brokers::redis::{GROUP, Server};
 use brokers::Broker;
+use brokers::redis::{GROUP, Server};
 use fanpool::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, RedisSource, Settler, Source};
 use redis::Value;
 use std::time::{Duration, Instant};
