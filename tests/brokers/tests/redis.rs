@@ -1,5 +1,6 @@
 //! The Redis engine against a server.
 #![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of it is tests")]
 
 #[path = "redis/faults.rs"]
 mod faults;

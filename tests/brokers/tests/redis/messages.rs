@@ -100,7 +100,7 @@ fn a_hundred_thousand_messages_come_once_each() {
     let sending = std::thread::spawn(move || numbered(COUNT).chunks(2500).try_for_each(|some| sink.publish(some)));
     let mut sources: Vec<_> = (0..2).map(|_| open(&mut source(&server, "q", PATIENCE))).collect();
     let (mut seen, end) = (HashSet::new(), Instant::now() + PATIENCE * 3);
-    let mut last = vec![None; 2];
+    let mut last = [None; 2];
     while seen.len() < COUNT {
         assert!(Instant::now() < end, "{} came", seen.len());
         for (last, (reader, settler)) in last.iter_mut().zip(&mut sources) {
