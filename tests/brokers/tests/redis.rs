@@ -1,5 +1,6 @@
 //! The Redis engine against a server.
 #![cfg(feature = "redis")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of it is tests")]
 
 #[path = "redis/faults.rs"]
 mod faults;
@@ -13,8 +14,8 @@ mod refusals;
 #[path = "redis/tls.rs"]
 mod tls;
 
-use brokers::redis::{GROUP, Server};
 use brokers::Broker;
+use brokers::redis::{GROUP, Server};
 use fanpool::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, RedisSource, Settler, Source};
 use redis::Value;
 use std::time::{Duration, Instant};

@@ -107,7 +107,10 @@ fn a_source_does_not_take_over_what_it_has_in_hand() {
     }
     assert_eq!(settler.nack(&positions(&taken)).unwrap(), 3, "nobody else was there");
     let again = take(&mut *reader, 3);
-    assert!(again.iter().all(|delivery| delivery.attempt == 2), "it was delivered twice, whatever was looked at meanwhile");
+    assert!(
+        again.iter().all(|delivery| delivery.attempt == 2),
+        "it was delivered twice, whatever was looked at meanwhile"
+    );
 }
 
 #[test]

@@ -13,7 +13,11 @@ fn messages_go_round() {
     let sent = [
         Message::new("plain"),
         Message::new(""),
-        Message::new(&bytes).with_key(&bytes).with_header("kind", &bytes).with_header("payload", "a").with_header("key", "b"),
+        Message::new(&bytes)
+            .with_key(&bytes)
+            .with_header("kind", &bytes)
+            .with_header("payload", "a")
+            .with_header("key", "b"),
         Message::new("").with_key("").with_header("header:x", "").with_header("", "c"),
     ];
     let mut sink = server.redis().sink("q");
@@ -75,7 +79,8 @@ fn i4_a_message_too_large_is_named() {
     let mut sink = server.redis().sink("q");
     sink.open().unwrap();
     let large = vec![0; (1 << 20) + 1];
-    for message in [Message::new(&large), Message::new("").with_key(&large), Message::new("").with_header("a", &large)] {
+    for message in [Message::new(&large), Message::new("").with_key(&large), Message::new("").with_header("a", &large)]
+    {
         let before = server.dump("q").len();
         match sink.publish(&[Message::new("a"), Message::new("b"), message, Message::new("c")]) {
             Err(ConnectError::Message { index: 2, what, .. }) => assert!(what.contains("1048576"), "{what}"),
@@ -95,7 +100,7 @@ fn a_hundred_thousand_messages_come_once_each() {
     let sending = std::thread::spawn(move || numbered(COUNT).chunks(2500).try_for_each(|some| sink.publish(some)));
     let mut sources: Vec<_> = (0..2).map(|_| open(&mut source(&server, "q", PATIENCE))).collect();
     let (mut seen, end) = (HashSet::new(), Instant::now() + PATIENCE * 3);
-    let mut last = vec![None; 2];
+    let mut last = [None; 2];
     while seen.len() < COUNT {
         assert!(Instant::now() < end, "{} came", seen.len());
         for (last, (reader, settler)) in last.iter_mut().zip(&mut sources) {
