@@ -3,6 +3,8 @@
 //! Everything ends with the process that started it, however that ends: beside each process a shell waits for the end of its input, and
 //! kills then.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a test may fail")]
+
 use crate::{Broker, Promises};
 use fanpool::connect::{Message, RabbitMq, Sink, Source};
 use lapin::options::{

@@ -1,5 +1,6 @@
 //! RabbitMQ, beyond what every engine is held to: one server for all of this file, which some tests have for themselves.
 #![cfg(feature = "rabbitmq")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod losing;
 mod refusing;
