@@ -42,7 +42,7 @@ fn i2_kafka_loses_nothing() {
     let report = run(
         &brokers::kafka::Mock::start(),
         worker(),
-        Plan { disturbed: 4, every: Duration::from_secs(8), work: Duration::from_millis(3), ..PLAN },
+        Plan { disturbed: 4, every: Duration::from_secs(12), work: Duration::from_millis(2), ..PLAN },
     );
     assert!(report.kills > 1, "{report:?}");
 }
