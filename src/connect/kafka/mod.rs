@@ -198,6 +198,3 @@ impl fmt::Debug for Kafka {
             .finish()
     }
 }
-
-#[cfg(all(test, not(fanpool_loom)))]
-mod tests;

@@ -104,3 +104,6 @@ impl Kafka {
         ConnectError::Refused { engine: ENGINE, what, advice: "check the options that were set".to_owned() }
     }
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;
