@@ -3,6 +3,7 @@
 use super::*;
 use fanpool::connect::Source;
 use lapin::BasicProperties;
+use lapin::options::QueuePurgeOptions;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
 
 #[test]
@@ -119,4 +120,22 @@ fn i7_messages_of_other_clients_are_taken() {
         name => (name, text.as_bytes().to_vec()),
     });
     assert_eq!(headers(1), expected);
+}
+
+/// A name that is not UTF-8: the client cannot read the frame, and gives up the connection each time that it comes.
+#[test]
+fn i4_a_message_that_the_client_cannot_read_is_reported_and_not_tried_for_ever() {
+    let (server, _guard) = shared();
+    server.create("unreadable", false);
+    server.eval(
+        "rabbit_basic:publish(rabbit_misc:r(<<\"/\">>, exchange, <<>>), <<\"unreadable\">>, \
+         [{headers, [{<<255>>, longstr, <<\"x\">>}]}], <<\"body\">>).",
+    );
+    until("it waits", || server.counts("unreadable") == (1, 1));
+    let (mut reader, _settler) = server.client().source("unreadable").open(10).unwrap();
+    refused(Err(error(&mut *reader)), &["unreadable", "cannot read", "UTF-8"]);
+    until("it is the broker's again", || server.counts("unreadable") == (1, 1));
+    server.with(async |channel| channel.queue_purge("unreadable".into(), QueuePurgeOptions::default()).await);
+    send(server, "unreadable", &numbers(0..1));
+    assert_eq!(texts(&take(&mut *reader, 1)), ["0"]);
 }
