@@ -139,3 +139,31 @@ fn i4_a_message_that_the_client_cannot_read_is_reported_and_not_tried_for_ever()
     send(server, "unreadable", &numbers(0..1));
     assert_eq!(texts(&take(&mut *reader, 1)), ["0"]);
 }
+
+#[cfg(feature = "rabbitmq-tls")]
+#[test]
+fn over_tls_too_if_the_certificate_is_trusted() {
+    let (server, _guard) = shared();
+    server.create("tls", true);
+    let (port, authority) = server.tls();
+    let at = |host: &str, port: u16| {
+        let (user, password) = (brokers::rabbitmq::USER, brokers::rabbitmq::PASSWORD);
+        RabbitMq::new(format!("amqps://{host}:{port}")).credentials(user, password).certificates(&authority)
+    };
+    let broker = at("localhost", port);
+    broker.sink_to_queue("tls").publish(&numbers(0..3)).unwrap();
+    let (mut reader, mut settler) = broker.source("tls").open(10).unwrap();
+    let taken = take(&mut *reader, 3);
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 3);
+    settler.close().unwrap();
+    assert_eq!(server.counts("tls"), (0, 0));
+    reader.close().unwrap();
+    let open = |broker: RabbitMq| broker.source("tls").open(10).map(drop);
+    let stranger = RabbitMq::new(format!("amqps://localhost:{port}")).connect_timeout(Duration::from_secs(5));
+    refused(open(stranger), &["TLS", "certificate"]);
+    refused(open(at("127.0.0.1", port)), &["TLS", "certificate"]);
+    // One side speaks TLS alone.
+    open(at("localhost", server.port()).connect_timeout(Duration::from_secs(2))).unwrap_err();
+    let plain = RabbitMq::new(format!("amqp://localhost:{port}")).connect_timeout(Duration::from_secs(2));
+    assert!(open(plain).unwrap_err().is_transient());
+}
