@@ -38,6 +38,7 @@ const READY: Duration = Duration::from_secs(90);
 pub struct Server {
     directory: PathBuf,
     port: u16,
+    tls_port: u16,
     distribution: u16,
     mapper: u16,
     node: String,
@@ -92,6 +93,22 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// Makes an authority and a certificate of `localhost`.
+fn certify(directory: &Path) {
+    fs::write(directory.join("names"), "subjectAltName = DNS:localhost\n").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for arguments in [
+        format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=fanpool-tests -days 2"),
+        format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"),
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names"
+            .into(),
+    ] {
+        let mut openssl = Command::new("openssl");
+        let done = openssl.args(arguments.split(' ')).current_dir(directory).output().expect("openssl is installed");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 impl Server {
     /// Starts a node, and waits until it is ready.
     ///
@@ -109,7 +126,7 @@ impl Server {
         let directory = std::env::temp_dir().join(&name);
         fs::create_dir_all(&directory).unwrap();
         let remove = at_the_end("sleep 1; rm -rf \"$1\"", directory.to_str().unwrap());
-        let [port, distribution, mapper] = free_ports();
+        let [port, tls_port, distribution, mapper] = free_ports();
         let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
         write(
             "rabbitmq.conf",
@@ -119,6 +136,17 @@ impl Server {
                  default_pass = {PASSWORD}\nmax_message_size = {LARGEST}\n"
             ),
         );
+        if cfg!(feature = "rabbitmq-tls") {
+            certify(&directory);
+            let at = |name: &str| directory.join(name).display().to_string();
+            let more = format!(
+                "listeners.ssl.local = 127.0.0.1:{tls_port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n",
+                at("cert.pem"),
+                at("key.pem")
+            );
+            let mut file = fs::OpenOptions::new().append(true).open(directory.join("rabbitmq.conf")).unwrap();
+            file.write_all(more.as_bytes()).unwrap();
+        }
         write("advanced.config", "[].");
         write("enabled_plugins", "[].");
         write(".erlang.cookie", &format!("COOKIE{}", name.replace('-', "")));
@@ -128,7 +156,8 @@ impl Server {
         let _mapper = Running::start(&mut map);
         let running = Mutex::new(None);
         let node = format!("{name}@localhost");
-        let server = Server { directory, port, distribution, mapper, node, running, _mapper, _directory: remove };
+        let server =
+            Server { directory, port, tls_port, distribution, mapper, node, running, _mapper, _directory: remove };
         server.boot();
         server
     }
@@ -201,6 +230,12 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it speaks TLS, as `localhost`, and the authority that says so, in PEM. With the feature `rabbitmq-tls`.
+    #[must_use]
+    pub fn tls(&self) -> (u16, String) {
+        (self.tls_port, fs::read_to_string(self.directory.join("ca.pem")).unwrap())
     }
 
     /// How to connect as the user that may do everything.

@@ -3,6 +3,7 @@
 use super::*;
 use fanpool::connect::Source;
 use lapin::BasicProperties;
+use lapin::options::QueuePurgeOptions;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable};
 
 #[test]
@@ -119,4 +120,50 @@ fn i7_messages_of_other_clients_are_taken() {
         name => (name, text.as_bytes().to_vec()),
     });
     assert_eq!(headers(1), expected);
+}
+
+/// A name that is not UTF-8: the client cannot read the frame, and gives up the connection each time that it comes.
+#[test]
+fn i4_a_message_that_the_client_cannot_read_is_reported_and_not_tried_for_ever() {
+    let (server, _guard) = shared();
+    server.create("unreadable", false);
+    server.eval(
+        "rabbit_basic:publish(rabbit_misc:r(<<\"/\">>, exchange, <<>>), <<\"unreadable\">>, \
+         [{headers, [{<<255>>, longstr, <<\"x\">>}]}], <<\"body\">>).",
+    );
+    until("it waits", || server.counts("unreadable") == (1, 1));
+    let (mut reader, _settler) = server.client().source("unreadable").open(10).unwrap();
+    refused(Err(error(&mut *reader)), &["unreadable", "cannot read", "UTF-8"]);
+    until("it is the broker's again", || server.counts("unreadable") == (1, 1));
+    server.with(async |channel| channel.queue_purge("unreadable".into(), QueuePurgeOptions::default()).await);
+    send(server, "unreadable", &numbers(0..1));
+    assert_eq!(texts(&take(&mut *reader, 1)), ["0"]);
+}
+
+#[cfg(feature = "rabbitmq-tls")]
+#[test]
+fn over_tls_too_if_the_certificate_is_trusted() {
+    let (server, _guard) = shared();
+    server.create("tls", true);
+    let (port, authority) = server.tls();
+    let at = |host: &str, port: u16| {
+        let (user, password) = (brokers::rabbitmq::USER, brokers::rabbitmq::PASSWORD);
+        RabbitMq::new(format!("amqps://{host}:{port}")).credentials(user, password).certificates(&authority)
+    };
+    let broker = at("localhost", port);
+    broker.sink_to_queue("tls").publish(&numbers(0..3)).unwrap();
+    let (mut reader, mut settler) = broker.source("tls").open(10).unwrap();
+    let taken = take(&mut *reader, 3);
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 3);
+    settler.close().unwrap();
+    assert_eq!(server.counts("tls"), (0, 0));
+    reader.close().unwrap();
+    let open = |broker: RabbitMq| broker.source("tls").open(10).map(drop);
+    let stranger = RabbitMq::new(format!("amqps://localhost:{port}")).connect_timeout(Duration::from_secs(5));
+    refused(open(stranger), &["TLS", "certificate"]);
+    refused(open(at("127.0.0.1", port)), &["TLS", "certificate"]);
+    // One side speaks TLS alone.
+    open(at("localhost", server.port()).connect_timeout(Duration::from_secs(2))).unwrap_err();
+    let plain = RabbitMq::new(format!("amqp://localhost:{port}")).connect_timeout(Duration::from_secs(2));
+    assert!(open(plain).unwrap_err().is_transient());
 }
