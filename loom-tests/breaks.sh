@@ -103,6 +103,12 @@ notifier_leaves_without_a_look  monitor::an_alert_against_the_end_of_the_deliver
 notifier_leaves_silently   monitor::an_alert_against_the_end_of_the_delivery_before_it
 look_ends_silently         monitor::two_looks_at_once
 stop_waits_for_no_look     monitor::a_drop_of_the_monitor_against_a_look
+late_finish_counts         tracker::finish_against_revoke
+revoke_in_two_steps        tracker::finish_against_revoke
+commit_passes_unfinished   tracker::finish_against_commit
+commit_covers_what_finished_since  tracker::finish_against_commit
+session_not_compared       tracker::a_late_finish_against_the_next_assignment
+commit_of_another_session  tracker::a_late_confirmation_against_the_next_assignment
 "
 
 # Caught on real threads, in a build with `--cfg fanpool_breaks`; these take a minute where a test hangs.

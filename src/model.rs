@@ -29,3 +29,47 @@ pub fn ring(pool: &crate::Pool) -> bool {
 pub fn believe_cheap(control: &crate::Control<'_>) {
     control.believe_cheap();
 }
+
+/// Which offsets may be committed.
+#[allow(missing_debug_implementations)]
+pub struct Tracker(crate::connect::Tracker);
+
+impl Tracker {
+    /// With partition 0 assigned under session 1, and these offsets delivered.
+    pub fn with(offsets: &[u64]) -> Tracker {
+        let tracker = Tracker(crate::connect::Tracker::new());
+        tracker.assign(1, offsets);
+        tracker
+    }
+
+    /// Assigns partition 0 and delivers.
+    pub fn assign(&self, session: u64, offsets: &[u64]) {
+        self.0.assign(0, session, 0);
+        offsets.iter().for_each(|offset| assert!(self.0.delivered(0, session, *offset)));
+    }
+
+    /// Finishes an offset of partition 0.
+    pub fn finish(&self, session: u64, offset: u64) -> bool {
+        self.0.finish(0, session, offset)
+    }
+
+    /// What can be committed: the session, and the next offset.
+    pub fn committable(&self) -> Option<(u64, u64)> {
+        self.0.committable(0).map(|commit| (commit.session, commit.next))
+    }
+
+    /// What was committed.
+    pub fn committed(&self, (session, next): (u64, u64)) {
+        self.0.committed(0, session, next);
+    }
+
+    /// Revokes the partition.
+    pub fn revoke(&self) -> Option<u64> {
+        self.0.revoke(0).map(|commit| commit.next)
+    }
+
+    /// Delivered and not committed.
+    pub fn outstanding(&self) -> usize {
+        self.0.outstanding(0)
+    }
+}

@@ -52,8 +52,10 @@ struct Hub {
 #[derive(Default)]
 struct State {
     queues: HashMap<String, Queue>,
-    sessions: u64,
+    sources: u64,
     down: bool,
+    /// How often it was set down.
+    downs: u64,
 }
 
 #[derive(Default)]
@@ -73,6 +75,8 @@ struct Waiting {
 }
 
 struct Held {
+    source: u64,
+    /// The source's session: another one since the broker was down.
     session: u64,
     waiting: Waiting,
 }
@@ -88,11 +92,11 @@ impl Queue {
         self.ready.insert(at, waiting);
     }
 
-    /// Puts back what these sessions hold.
+    /// Puts back what these sources hold.
     fn release(&mut self, ended: impl Fn(u64) -> bool) {
         let held = std::mem::take(&mut self.held);
         for (number, held) in held {
-            if ended(held.session) {
+            if ended(held.source) {
                 self.put_back(held.waiting);
             } else {
                 self.held.insert(number, held);
@@ -179,6 +183,7 @@ impl Memory {
     /// ```
     pub fn set_down(&self, down: bool) {
         let mut state = self.hub.state.lock();
+        state.downs += u64::from(down && !state.down);
         state.down = down;
         if down {
             state.queues.values_mut().for_each(|queue| queue.release(|_| true));
@@ -270,15 +275,15 @@ impl fmt::Debug for MemorySink {
 }
 
 /// What both halves of an open source hold; gone with the second of them.
-struct Session {
+struct Opened {
     hub: Arc<Hub>,
     queue: String,
     number: u64,
 }
 
-impl Session {
+impl Opened {
     fn leave(&self) {
-        self.hub.state.lock().queue(&self.queue).release(|session| session == self.number);
+        self.hub.state.lock().queue(&self.queue).release(|source| source == self.number);
         self.hub.changed.notify_all();
     }
 
@@ -287,8 +292,9 @@ impl Session {
         let mut state = self.hub.up()?;
         let queue = state.queue(&self.queue);
         let mut settled = 0;
-        for position in positions.iter().filter(|position| position.session == self.number) {
-            if queue.held.get(&position.offset).is_none_or(|held| held.session != self.number) {
+        for position in positions {
+            let own = |held: &Held| held.source == self.number && held.session == position.session;
+            if !queue.held.get(&position.offset).is_some_and(own) {
                 continue;
             }
             if let Some(held) = queue.held.remove(&position.offset) {
@@ -304,14 +310,14 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Opened {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-struct MemoryReader(Arc<Session>);
-struct MemorySettler(Arc<Session>);
+struct MemoryReader(Arc<Opened>);
+struct MemorySettler(Arc<Opened>);
 
 impl Source for MemorySource {
     fn engine(&self) -> &'static str {
@@ -320,21 +326,22 @@ impl Source for MemorySource {
 
     fn open(&mut self, _: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
         let mut state = self.hub.up()?;
-        state.sessions += 1;
-        let session = Session { hub: self.hub.clone(), queue: self.queue.clone(), number: state.sessions };
+        state.sources += 1;
+        let opened = Opened { hub: self.hub.clone(), queue: self.queue.clone(), number: state.sources };
         drop(state);
-        let session = Arc::new(session);
-        Ok((Box::new(MemoryReader(session.clone())), Box::new(MemorySettler(session))))
+        let opened = Arc::new(opened);
+        Ok((Box::new(MemoryReader(opened.clone())), Box::new(MemorySettler(opened))))
     }
 }
 
 impl Reader for MemoryReader {
     fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
-        let session = &self.0;
+        let opened = &self.0;
         let deadline = now().checked_add(wait);
-        let mut state = session.hub.up()?;
+        let mut state = opened.hub.up()?;
         loop {
-            let queue = state.queue(&session.queue);
+            let session = state.downs << 32 | opened.number;
+            let queue = state.queue(&opened.queue);
             if queue.ended && queue.ready.is_empty() && queue.held.is_empty() {
                 return Ok(Polled::End);
             }
@@ -343,12 +350,12 @@ impl Reader for MemoryReader {
                 waiting.delivered = waiting.delivered.saturating_add(1);
                 into.push(Delivery {
                     message: waiting.message.clone(),
-                    position: Position { partition: 0, offset: waiting.number, part: 0, session: session.number },
+                    position: Position { partition: 0, offset: waiting.number, part: 0, session },
                     attempt: waiting.delivered,
                 });
-                queue.held.insert(waiting.number, Held { session: session.number, waiting });
+                queue.held.insert(waiting.number, Held { source: opened.number, session, waiting });
             }
-            if taken > 0 || wait.is_zero() || session.hub.changed.wait_until(&mut state, deadline) {
+            if taken > 0 || wait.is_zero() || opened.hub.changed.wait_until(&mut state, deadline) {
                 return Ok(Polled::More);
             }
             state.check()?;

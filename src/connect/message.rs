@@ -72,6 +72,16 @@ impl Message {
         self
     }
 
+    /// Of what an engine read. Several headers of one name are kept.
+    #[cfg(feature = "redis")]
+    pub(crate) fn from_parts(
+        payload: Arc<[u8]>,
+        key: Option<Arc<[u8]>>,
+        headers: Vec<(Box<str>, Box<[u8]>)>,
+    ) -> Message {
+        Message { payload, key, headers: (!headers.is_empty()).then(|| Arc::new(headers)) }
+    }
+
     /// The same without headers.
     pub(crate) fn without_headers(mut self) -> Message {
         self.headers = None;

@@ -58,7 +58,7 @@
 //! | of a killed consumer, delivered again | when it is dropped | after `claim_after` | when its connection is gone | when its session is over |
 //! | counts deliveries | yes | yes | quorum queues; else 1 or 2 | no: always 1 |
 //! | order of a key | in one consumer | in one consumer | in one consumer | everywhere |
-//! | [`Position`]: partition, offset, part, session | 0, number, 0, source | 0, milliseconds, sequence, 0 | 0, delivery tag, 0, connection | partition, offset, 0, assignment |
+//! | [`Position`]: partition, offset, part, session | 0, number, 0, source and how often the broker was down | 0, milliseconds, sequence, 0 | 0, delivery tag, 0, connection | partition, offset, 0, assignment |
 //!
 //! The order of a key needs [`key`](crate::FanOutBuilder::key), as in any service: without it, messages are handled side by side. [`WithKey`] hands on
 //! the key that the message came with; [`Whole`] all there is.
@@ -81,8 +81,16 @@ mod codec;
 mod consumer;
 mod engine;
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod message;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka acknowledges by offsets"))]
+mod tracker;
 
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -90,5 +98,13 @@ pub use codec::{Bytes, CodecError, Decode, Encode, Many, Raw, Utf8, Whole, WithK
 pub use consumer::{Consumer, ConsumerBuilder, Receipt};
 pub use engine::{Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaSink, KafkaSource};
 pub use memory::{Memory, MemorySink, MemorySource};
 pub use message::{Delivery, Message, Position};
+#[cfg(feature = "rabbitmq")]
+pub use rabbitmq::{RabbitMq, RabbitSink, RabbitSource};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisSink, RedisSource};
+#[cfg(fanpool_loom)]
+pub(crate) use tracker::Tracker;

@@ -153,7 +153,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
             Ok(result) => {
                 panics::drop_each(copy);
                 let attempts = past.attempts;
-                past.drop_quietly();
+                guard.forget(head.seq, past);
                 self.win(guard, turn, head, attempts, result)
             }
             Err(error) if guard.hedging.is_some() => self.lose(guard, turn, head, Some(past), Some(error), copy),

@@ -45,7 +45,7 @@ where
         self.choices.window
     }
 
-    /// Starts the service, and tells `history` of the attempts before the last of items that fail.
+    /// Starts the service, and tells `history` of the attempts before the last of items.
     pub(crate) fn start_fed(
         mut self,
         history: History<'static, W::Error>,

@@ -263,13 +263,23 @@ impl<'a, T, E> Guard<'a, T, E> {
         self.pasts.lock().insert(seq, past);
     }
 
+    /// Nothing more is known of an item, which has a result.
+    pub(super) fn forget(&self, seq: u64, past: Past<E>) {
+        self.tell_history(seq, &past.errors);
+        past.drop_quietly();
+    }
+
+    fn tell_history(&self, seq: u64, errors: &[(usize, TaskError<E>)]) {
+        if let Some(history) = self.policies.history.as_ref().filter(|_| !errors.is_empty()) {
+            panics::catch(|| history(seq, errors)).unwrap_or_else(panics::discard);
+        }
+    }
+
     /// The item will not be tried again, for that reason, which is returned: hands it to the sink for such. Returns also whether that
     /// panicked. No lock may be held.
     pub(super) fn bury(&self, seq: u64, item: Option<T>, past: Past<E>, error: TaskError<E>) -> (TaskError<E>, bool) {
         let Past { attempts, errors: mut kept, .. } = past;
-        if let Some(history) = self.policies.history.as_ref().filter(|_| !kept.is_empty()) {
-            panics::catch(|| history(seq, &kept)).unwrap_or_else(panics::discard);
-        }
+        self.tell_history(seq, &kept);
         let Some(sink) = &self.policies.dead else {
             panics::drop_each(item);
             panics::drop_each(kept);

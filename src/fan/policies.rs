@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Gets an item that ended without a result, and why.
 pub(super) type Sink<'a, T, E> = Box<dyn Fn(T, &Errors<E>) + Send + Sync + 'a>;
 
-/// Gets the number of an item that ended without a result, and the errors of its attempts before the last.
+/// Gets the number of an item that ended, and the errors of its attempts before the last, if there were any.
 pub(super) type History<'a, E> = Box<dyn Fn(u64, &[(usize, TaskError<E>)]) + Send + Sync + 'a>;
 
 /// Whether an error counts.

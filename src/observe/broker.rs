@@ -51,7 +51,6 @@ pub struct BrokerCounts {
 
 impl BrokerCounts {
     /// What became of those that were settled, by name.
-    #[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "exported"))]
     pub(super) fn outcomes(&self) -> [(&'static str, u64); 4] {
         [
             ("acknowledged", self.acknowledged),

@@ -103,6 +103,17 @@ impl fmt::Display for Metrics {
         if let Some(progress) = &self.progress {
             table.row(["rate".to_owned(), format!("{}/s", Rate(progress.rate))]);
         }
+        if let Some(broker) = &self.broker {
+            let outcomes = broker.outcomes().into_iter();
+            let others = [("published", broker.published), ("dead letters", broker.dead_lettered)];
+            for (name, count) in outcomes.chain(others).chain([("reconnects", broker.reconnects)]) {
+                if count > 0 || name == "acknowledged" {
+                    table.row([name.replace('_', " "), count.to_string()]);
+                }
+            }
+            table.row(["in hand".to_owned(), broker.in_hand.to_string()]);
+            broker.lag.iter().for_each(|lag| table.row(["lag".to_owned(), lag.to_string()]));
+        }
         write!(f, "{table}")?;
         self.write_routes(f)?;
         self.write_workers(f)?;

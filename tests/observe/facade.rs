@@ -1,6 +1,6 @@
 //! What reaches the facade `metrics`.
 
-use fanpool::{FanOut, Metrics, Route, Timings};
+use fanpool::{BrokerCounts, FanOut, Metrics, Route, Timings};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     with_local_recorder,
@@ -114,7 +114,11 @@ fn sample(name: &str) -> Metrics {
     (0..4).for_each(|n| _ = input.send(n).unwrap());
     drop(input);
     output.count();
-    control.metrics()
+    let mut broker = BrokerCounts::default();
+    broker.lag = Some(5);
+    let mut metrics = control.metrics();
+    metrics.broker = Some(broker);
+    metrics
 }
 
 #[test]

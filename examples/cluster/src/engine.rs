@@ -2,12 +2,14 @@
 
 use crate::options::{Kind, Options};
 use fanpool::connect::{Memory, Sink, Source};
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 pub(crate) struct Engine {
     kind: Kind,
     memory: Memory,
     #[cfg_attr(not(any(feature = "redis", feature = "rabbitmq", feature = "kafka")), allow(dead_code))]
-    urls: Vec<String>,
+    addresses: Vec<String>,
     job: String,
 }
 
@@ -22,12 +24,29 @@ impl Engine {
         if let Some(feature) = missing {
             return Err(format!("built without {feature}: build it with --features {feature}"));
         }
-        let (kind, urls, job) = (options.kind, options.urls.clone(), options.job.clone());
-        Ok(Engine { kind, memory: Memory::new(), urls, job })
+        let (kind, addresses, job) = (options.kind, options.addresses.clone(), options.job.clone());
+        Ok(Engine { kind, memory: Memory::new(), addresses, job })
     }
 
     fn queue(&self, name: &str) -> String {
         format!("{}-{name}", self.job)
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis(&self) -> fanpool::connect::Redis {
+        fanpool::connect::Redis::new(self.addresses.clone())
+    }
+
+    #[cfg(feature = "rabbitmq")]
+    fn rabbitmq(&self) -> fanpool::connect::RabbitMq {
+        let mut addresses = self.addresses.iter();
+        let first = addresses.next().map_or("", String::as_str);
+        addresses.fold(fanpool::connect::RabbitMq::new(first), fanpool::connect::RabbitMq::address)
+    }
+
+    #[cfg(feature = "kafka")]
+    fn kafka(&self) -> fanpool::connect::Kafka {
+        fanpool::connect::Kafka::new(self.addresses.clone()).set("session.timeout.ms", "6000")
     }
 
     pub(crate) fn source(&self, name: &str) -> Result<Box<dyn Source>, String> {
@@ -35,11 +54,15 @@ impl Engine {
         match self.kind {
             Kind::Memory => Ok(Box::new(self.memory.source(queue))),
             #[cfg(feature = "redis")]
-            Kind::Redis => todo!(),
+            // A block takes far less than two seconds.
+            Kind::Redis => {
+                let source = self.redis().source(queue, &self.job).create(true);
+                Ok(Box::new(source.claim_after(Duration::from_secs(2))))
+            }
             #[cfg(feature = "rabbitmq")]
-            Kind::RabbitMq => todo!(),
+            Kind::RabbitMq => Ok(Box::new(self.rabbitmq().source(queue))),
             #[cfg(feature = "kafka")]
-            Kind::Kafka => todo!(),
+            Kind::Kafka => Ok(Box::new(self.kafka().source([queue], &self.job))),
             #[allow(unreachable_patterns)]
             _ => Err("built without that engine".into()),
         }
@@ -50,11 +73,11 @@ impl Engine {
         match self.kind {
             Kind::Memory => Ok(Box::new(self.memory.sink(queue))),
             #[cfg(feature = "redis")]
-            Kind::Redis => todo!(),
+            Kind::Redis => Ok(Box::new(self.redis().sink(queue))),
             #[cfg(feature = "rabbitmq")]
-            Kind::RabbitMq => todo!(),
+            Kind::RabbitMq => Ok(Box::new(self.rabbitmq().sink_to_queue(queue))),
             #[cfg(feature = "kafka")]
-            Kind::Kafka => todo!(),
+            Kind::Kafka => Ok(Box::new(self.kafka().sink(queue))),
             #[allow(unreachable_patterns)]
             _ => Err("built without that engine".into()),
         }

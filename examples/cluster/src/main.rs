@@ -3,15 +3,18 @@
 //! ```sh
 //! cluster PATH...                                            # all in one process, over the engine in memory
 //!
-//! cluster work  --engine redis --url redis://127.0.0.1/ &    # as often as you like, on any machine
-//! cluster merge --engine redis --url redis://127.0.0.1/ --state counted >words &
-//! cluster feed  --engine redis --url redis://127.0.0.1/ PATH...
+//! cluster work  --engine redis --at 127.0.0.1:6379 &    # as often as you like, on any machine
+//! cluster merge --engine redis --at 127.0.0.1:6379 --state counted >words &
+//! cluster feed  --engine redis --at 127.0.0.1:6379 PATH...
 //! ```
 //!
 //! `feed` cuts files into blocks and sends each as a message. `work` counts the words of a block and sends the table. `merge` adds the tables up,
 //! until it has that of every block, and prints the sum. Messages are handled at least once: a block that two workers have
 //! counted has two tables, of which `merge` takes the first. It writes each table to its state before that is acknowledged, so it may be killed
 //! too, and goes on where it was.
+//!
+//! With RabbitMQ the queues, and with Kafka the topics, `words-blocks`, `words-counts` and `words-failed` must be there. `--at` may be given several
+//! times: addresses of one broker. A block goes back to the others two to six seconds after its worker was killed.
 //!
 //! `--job NAME` (default `words`) tells runs apart that share a broker. Exit code 1 if something could not be read, or a block was
 //! given up.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub(crate) const USAGE: &str = "usage: cluster [feed|work|merge] [--engine memory|redis|rabbitmq|kafka] [--url URL]... [--job NAME] [--state FILE] [PATH]...";
+pub(crate) const USAGE: &str = "usage: cluster [feed|work|merge] [--engine memory|redis|rabbitmq|kafka] [--at ADDRESS]... [--job NAME] [--state FILE] [PATH]...";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 pub(crate) struct Options {
     pub(crate) role: Role,
     pub(crate) kind: Kind,
-    pub(crate) urls: Vec<String>,
+    pub(crate) addresses: Vec<String>,
     pub(crate) job: String,
     pub(crate) state: Option<PathBuf>,
     pub(crate) paths: Vec<PathBuf>,
@@ -36,7 +36,7 @@ impl Options {
         let mut options = Options {
             role: Role::All,
             kind: Kind::Memory,
-            urls: Vec::new(),
+            addresses: Vec::new(),
             job: "words".into(),
             state: None,
             paths: Vec::new(),
@@ -65,7 +65,7 @@ impl Options {
                         other => return Err(format!("there is no engine {other:?}")),
                     }
                 }
-                Some("--url") => options.urls.push(text(value()?)?),
+                Some("--at") => options.addresses.push(text(value()?)?),
                 Some("--job") => options.job = text(value()?)?,
                 Some("--state") => options.state = Some(value()?.into()),
                 Some("--") => options.paths.extend(arguments.by_ref().map(PathBuf::from)),
@@ -76,8 +76,8 @@ impl Options {
         if (options.kind == Kind::Memory) != (options.role == Role::All) {
             return Err("a role needs an engine other than memory, and these need a role".into());
         }
-        if options.kind != Kind::Memory && options.urls.is_empty() {
-            return Err("--url is missing".into());
+        if options.kind != Kind::Memory && options.addresses.is_empty() {
+            return Err("--at is missing".into());
         }
         if matches!(options.role, Role::Feed | Role::All) == options.paths.is_empty() {
             return Err("paths are what is fed".into());

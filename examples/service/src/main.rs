@@ -9,7 +9,7 @@
 //! | `/work?ms=20&name=db` | after so long, which stands for a call of a dependency of that name; on an elastic pool of at most `--threads`, 16 for each CPU |
 //! | `/livez` | 503 if only a restart helps: all threads are stuck, and there may be no others |
 //! | `/readyz` | 503 if what comes now would not be started soon, and from the signal on |
-//! | `/metrics` | all of `fanpool::Metrics::names()`, `service_requests_total` and `service_queue_wait_seconds`, as exposition text |
+//! | `/metrics` | all of `fanpool::Metrics::names()` but those of brokers, `service_requests_total` and `service_queue_wait_seconds`, as exposition text |
 //! | `/stick`, `/stick?release` | with `--chaos`: a handler that never returns, and the end of all of these |
 //!
 //! Both probes answer with what health says: `blocking: degraded`, and then one line for each reason. Port 0 is any free one; the first

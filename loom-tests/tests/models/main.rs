@@ -14,6 +14,7 @@ mod map;
 mod monitor;
 mod object_pool;
 mod policies;
+mod tracker;
 mod waiting;
 
 use fanpool::{Pool, Workers};

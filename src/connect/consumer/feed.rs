@@ -33,8 +33,8 @@ impl<T, E> Feeder<T, E> {
             self.shared.fail(ConnectError::Refused { engine: self.engine, what, advice });
         }
         let Feeder { mut reader, engine, decode, feed, shared, .. } = self;
-        // Closes the service.
-        drop(feed);
+        // Closes the service. With its last owner goes the handler, whose `Drop` is the user's.
+        panics::drop_each([feed]);
         panics::drop_each([decode]);
         shared.end();
         shared.set_fed();
@@ -59,7 +59,10 @@ impl<T, E> Feeder<T, E> {
             };
             let wait = if room == 0 { Duration::ZERO } else { POLL };
             let polled = guarded(self.engine, || self.reader.poll(room, wait, &mut taken));
-            let lag = panics::catch(|| self.reader.lag()).unwrap_or_default();
+            let lag = panics::catch(|| self.reader.lag()).unwrap_or_else(|payload| {
+                panics::discard(payload);
+                None
+            });
             shared.count(|counts| counts.lag = lag.or(counts.lag));
             // Also beside an error there may be messages.
             if !self.hand_on(&mut next, &mut taken) {
@@ -98,13 +101,11 @@ impl<T, E> Feeder<T, E> {
             items.push((message.trace(), item));
             entries.push(Entry { message, position, attempt, unfit, history: String::new() });
         }
-        let end = *next + items.len() as u64;
         self.shared.take_in(*next, entries.into_iter());
         let mut items = items.into_iter();
         for (trace, item) in &mut items {
             if let Err(item) = trace::within(trace, || self.feed.send(item)) {
                 panics::drop_each(item.into_iter().chain(items.filter_map(|(_, item)| item)));
-                self.shared.refused(*next, end);
                 return false;
             }
             *next += 1;

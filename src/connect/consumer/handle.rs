@@ -104,12 +104,19 @@ impl Consumer {
     /// Waits until it ends: because its source is at its end, or somebody has ended it through its [`control`](Consumer::control), or it
     /// has failed.
     ///
+    /// # Blocking
+    ///
+    /// It waits for brokers that cannot be reached, and for a paused service. A handler, codec or engine of this consumer, or a task
+    /// of the pool that it shares, cannot wait for it: then it is dropped, and the receipt tells what was so far.
+    ///
     /// # Examples
     ///
     /// See [`Memory`](crate::connect::Memory).
     #[must_use]
     pub fn join(mut self) -> Receipt {
-        self.shared.wait_settled(None);
+        if !self.is_inside() {
+            self.shared.wait_settled(None);
+        }
         self.finish()
     }
 
@@ -138,14 +145,16 @@ impl Consumer {
     ///
     /// # Blocking
     ///
-    /// Handlers are not interrupted: those that run after `timeout` are waited for.
+    /// Handlers are not interrupted: those that run after `timeout` are waited for. Whoever cannot [`join`](Consumer::join) drops it.
     ///
     /// # Examples
     ///
     /// See [`Consumer`].
     #[must_use]
     pub fn shutdown(mut self, timeout: Duration) -> Receipt {
-        self.end(timeout);
+        if !self.is_inside() {
+            self.end(timeout);
+        }
         self.finish()
     }
 
@@ -158,8 +167,16 @@ impl Consumer {
         }
     }
 
+    /// Whether this thread is one that the end waits for.
+    fn is_inside(&self) -> bool {
+        let me = thread::id();
+        self.control.is_inside() || self.threads.iter().any(|thread| thread.id() == me)
+    }
+
     fn finish(&mut self) -> Receipt {
-        self.threads.drain(..).for_each(thread::JoinHandle::join);
+        if !self.is_inside() {
+            self.threads.drain(..).for_each(thread::JoinHandle::join);
+        }
         let mut state = self.shared.lock();
         Receipt { counts: state.counts, service: self.control.counts(), error: state.failure.take() }
     }
@@ -268,8 +285,7 @@ impl Drop for Consumer {
         self.control.stop();
         self.shared.give_up_at(now().checked_add(GRACE));
         // A handler that drops it cannot wait for itself; the threads end by themselves.
-        let me = thread::id();
-        if !self.control.is_inside() && self.threads.iter().all(|thread| thread.id() != me) {
+        if !self.is_inside() {
             self.threads.drain(..).for_each(thread::JoinHandle::join);
         }
     }

@@ -8,8 +8,8 @@ use std::fmt::{self, Display, Write};
 /// The most bytes of an error's text that go with a letter.
 const TEXT: usize = 1_024;
 
-/// The most bytes of the history.
-const HISTORY: usize = 4_096;
+/// The most bytes of a line of the history, of which there are at most 15 before the last.
+const LINE: usize = 272;
 
 /// What of the payload is left in a letter that was refused.
 pub(super) const CUT: usize = 4_096;
@@ -49,7 +49,11 @@ pub(super) fn text(what: &dyn Display) -> String {
 
 /// A line for each attempt: its number, from 1, and what it failed with.
 pub(super) fn history<E: Display>(errors: &[(usize, TaskError<E>)]) -> String {
-    bounded(HISTORY, |sink| errors.iter().try_for_each(|(attempt, error)| writeln!(sink, "{attempt}: {error}")))
+    errors.iter().map(|(attempt, error)| line(LINE, *attempt, error) + "\n").collect()
+}
+
+fn line(bytes: usize, attempt: usize, error: &dyn Display) -> String {
+    bounded(bytes, |sink| write!(sink, "{attempt}: {error}")).replace(['\n', '\r'], " ")
 }
 
 /// Why an item without a result is buried; `None` if it is not, since nothing was wrong with it.
@@ -71,7 +75,7 @@ pub(super) fn cause<E: Display>(error: &TaskError<E>, entry: &mut Entry) -> Opti
 pub(super) fn letter(entry: &Entry, attempts: u32, cause: &Cause, engine: &str) -> Message {
     let mut history = entry.history.clone();
     if attempts > 0 {
-        history.push_str(&bounded(TEXT, |sink| write!(sink, "{attempts}: {}", cause.text)));
+        history.push_str(&line(TEXT, attempts as usize, &cause.text));
     }
     let letter = entry.message.clone().with_header("fanpool-reason", cause.reason);
     let letter = letter.with_header("fanpool-error", &cause.text);
@@ -81,10 +85,11 @@ pub(super) fn letter(entry: &Entry, attempts: u32, cause: &Cause, engine: &str) 
     letter.with_header("fanpool-position", format!("{engine} {}", entry.position))
 }
 
-/// A letter that the sink has refused, made small: the first bytes of the payload, and of the headers only those of this crate.
+/// A letter that the sink has refused, made small: the first bytes of the payload, and of the headers only those of this crate and
+/// `traceparent`.
 pub(super) fn smaller(letter: &Message) -> Message {
     let bytes = letter.payload().len();
-    let own = letter.headers().filter(|(name, _)| name.starts_with("fanpool-"));
+    let own = letter.headers().filter(|(name, _)| name.starts_with("fanpool-") || *name == "traceparent");
     let small = letter.clone().without_headers().cut(CUT);
     let small = own.fold(small, |small, (name, value)| small.with_header(name, &value[..value.len().min(TEXT)]));
     small.with_header("fanpool-truncated", bytes.to_string())

@@ -17,10 +17,11 @@ use super::engine::{Sink, Source};
 use super::error::ConnectError;
 use crate::error::BuildError;
 use crate::fan::{Alone, FanOutBuilder, Fed, Work};
+use crate::panics;
 use crate::resilience::Retry;
 use crate::sync::Arc;
 use feed::Feeder;
-use settle::{Collector, Results};
+use settle::{Collector, Outlet, Results};
 use shared::{Part, Shared};
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct ConsumerBuilder<T, W: Work<T>> {
     service: FanOutBuilder<'static, T, W, Alone>,
     source: Box<dyn Source>,
     decode: Box<dyn Decode<T>>,
-    results: Option<Results<W::Out>>,
+    results: Option<(Box<dyn Sink>, Box<dyn Encode<W::Out>>)>,
     letters: Option<Box<dyn Sink>>,
     discards: bool,
     deliveries: u32,
@@ -120,7 +121,7 @@ where
     ///
     /// See [`Memory`](super::Memory).
     pub fn publish(mut self, sink: impl Sink + 'static, codec: impl Encode<W::Out> + 'static) -> Self {
-        self.results = Some(Results { sink: Box::new(sink), encode: Box::new(codec) });
+        self.results = Some((Box::new(sink), Box::new(codec)));
         self
     }
 
@@ -134,7 +135,7 @@ where
     /// | `fanpool-history` | a line for each of the first 15 attempts and the last: its number and its error; at most 5,120 bytes |
     /// | `fanpool-deliveries` | the how many-th delivery it was, as far as the engine counts |
     /// | `fanpool-position` | the engine, and where the message stood |
-    /// | `fanpool-truncated` | how many bytes the payload had, if the sink has refused the letter as it was: then it is sent with the first 4,096 bytes, and without the message's own headers |
+    /// | `fanpool-truncated` | how many bytes the payload had, if the sink has refused the letter as it was: then it is sent with the first 4,096 bytes, and without the message's own headers but `traceparent` |
     ///
     /// # Default
     ///
@@ -201,7 +202,7 @@ where
     ///
     /// # Default
     ///
-    /// 100 milliseconds and 10 seconds.
+    /// 100 milliseconds and 10 seconds. 0 is refused by `start`.
     ///
     /// # Examples
     ///
@@ -282,7 +283,7 @@ where
     ///
     /// See [`ConsumerBuilder`].
     pub fn start(self) -> Result<Consumer, ConnectError> {
-        let ConsumerBuilder { service, mut source, decode, mut results, mut letters, .. } = self;
+        let ConsumerBuilder { service, mut source, decode, results, letters, .. } = self;
         if letters.is_none() && !self.discards {
             return Err(BuildError::Missing { option: "dead_letter" }.into());
         }
@@ -292,6 +293,10 @@ where
         BuildError::check("max_deliveries", self.deliveries as usize, 1..=u32::MAX as usize)?;
         let backoff = Retry::decorrelated(self.first, self.longest).max_attempts(u32::MAX);
         backoff.check()?;
+        if self.first.min(self.longest).is_zero() {
+            let (option, allowed) = ("reconnect", "more than 0 seconds");
+            return Err(BuildError::NotInRange { option, value: 0.0, allowed }.into());
+        }
         let shared = Arc::new(Shared::new(service.window_size(), backoff, self.unhealthy_after));
         let memory = Arc::downgrade(&shared);
         let history = Box::new(move |number: u64, errors: &[_]| {
@@ -302,21 +307,19 @@ where
         let window = service.window_size();
         // First the service, since its options are checked by that; then the sinks, so that nothing is taken that could not be sent.
         let Fed { feed, output } = service.start_fed(history)?;
-        let open =
-            |part: Part, call: &mut dyn FnMut() -> Result<(), ConnectError>| opened(&shared, part, self.waits, call);
-        if let Some(results) = &mut results {
-            open(Part::Results, &mut || results.sink.open())?;
-        }
-        if let Some(letters) = &mut letters {
-            open(Part::Letters, &mut || letters.open())?;
-        }
-        let mut halves = None;
-        open(Part::Reader, &mut || {
-            halves = Some(source.open(window)?);
-            Ok(())
-        })?;
-        let Some((reader, settler)) = halves else { unreachable!("it was opened") };
-        let engine = source.engine();
+        let outlet = |part: Part, mut sink: Box<dyn Sink>| {
+            let engine = shared::name_of(|| sink.engine())?;
+            opened(&shared, part, engine, self.waits, || sink.open())?;
+            Ok::<_, ConnectError>(Outlet { sink, engine })
+        };
+        let results = match results {
+            Some((sink, encode)) => Some(Results { to: outlet(Part::Results, sink)?, encode }),
+            None => None,
+        };
+        let letters = letters.map(|sink| outlet(Part::Letters, sink)).transpose()?;
+        let engine = shared::name_of(|| source.engine())?;
+        let (reader, settler) = opened(&shared, Part::Reader, engine, self.waits, || source.open(window))?;
+        panics::drop_each([source]);
         let control = output.control();
         let feeder = Feeder { reader, engine, decode, feed, shared: shared.clone(), deliveries: self.deliveries };
         let collector = Collector { output, settler, engine, results, letters, shared: shared.clone() };
@@ -325,19 +328,20 @@ where
 }
 
 /// Opens a connection, if need be again and again.
-fn opened(
+fn opened<R>(
     shared: &Shared,
     part: Part,
+    engine: &'static str,
     waits: bool,
-    call: &mut dyn FnMut() -> Result<(), ConnectError>,
-) -> Result<(), ConnectError> {
+    mut call: impl FnMut() -> Result<R, ConnectError>,
+) -> Result<R, ConnectError> {
     let mut delays = shared.delays();
     loop {
-        match shared::guarded("source or sink", &mut *call) {
+        match shared::guarded(engine, &mut call) {
             Err(error) if waits && error.is_transient() => {
                 shared.back_off(delays.next().unwrap_or(shared::POLL), part);
             }
-            answer => return answer.inspect(|()| shared.reached(part)),
+            answer => return answer.inspect(|_| shared.reached(part)),
         }
     }
 }

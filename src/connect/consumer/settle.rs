@@ -17,9 +17,48 @@ use std::fmt::Display;
 /// The most outcomes that are settled together.
 const BATCH: usize = 512;
 
+/// A sink, and its engine's name.
+pub(super) struct Outlet {
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) engine: &'static str,
+}
+
+/// What became of messages that were sent together.
+enum Sent {
+    All,
+    /// Those before this one, which is refused for good.
+    Before(usize, ConnectError),
+    /// Some of them or none. The consumer ends.
+    Unknown,
+}
+
+impl Outlet {
+    fn send(&mut self, shared: &Shared, part: Part, messages: &[Message]) -> Sent {
+        match shared.insist(part, self.engine, || self.sink.publish(messages)) {
+            Some(Ok(())) => Sent::All,
+            Some(Err(error @ ConnectError::Message { index, .. })) if index < messages.len() => {
+                Sent::Before(index, error)
+            }
+            Some(Err(error)) => {
+                // It is not known which it means, and so which are stored.
+                let what = format!("of {} messages it refuses another one: {error}", messages.len());
+                let advice = "mend the engine".into();
+                shared.fail(ConnectError::Refused { engine: self.engine, what, advice });
+                Sent::Unknown
+            }
+            None => Sent::Unknown,
+        }
+    }
+
+    fn close(mut self) {
+        let _ = guarded(self.engine, || self.sink.close());
+        panics::drop_each([self.sink]);
+    }
+}
+
 /// Where results go.
 pub(super) struct Results<R> {
-    pub(super) sink: Box<dyn Sink>,
+    pub(super) to: Outlet,
     pub(super) encode: Box<dyn Encode<R>>,
 }
 
@@ -29,7 +68,7 @@ pub(super) struct Collector<R, E> {
     pub(super) engine: &'static str,
     pub(super) results: Option<Results<R>>,
     /// `None` if failed messages are dropped.
-    pub(super) letters: Option<Box<dyn Sink>>,
+    pub(super) letters: Option<Outlet>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -41,6 +80,8 @@ struct Plan {
     /// Letters, each with the index of its entry.
     letters: Vec<(usize, Message)>,
     fates: Vec<Fate>,
+    /// How often the handler was called for each.
+    attempts: Vec<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,17 +102,19 @@ impl<R, E: Display> Collector<R, E> {
             self.shared.fail(ConnectError::Refused { engine: self.engine, what, advice });
         }
         let Collector { output, mut settler, engine, results, letters, shared } = self;
-        // Stops the service if it is not at its end, and joins the workers if they are its own.
-        drop(output);
+        // Stops the service if it is not at its end, and joins the workers if they are its own. With its last owner goes the handler, whose
+        // `Drop` is the user's.
+        panics::drop_each([output]);
         shared.end();
         shared.wait_fed();
-        let returned: Vec<Position> = std::mem::take(&mut shared.lock().returned).into();
-        give_back(&shared, &mut settler, engine, &returned);
+        let left = shared.take_left();
+        give_back(&shared, &mut settler, engine, &left);
         shared.insist(Part::Settler, engine, || settler.close());
-        for mut sink in results.map(|results| results.sink).into_iter().chain(letters) {
-            let _ = guarded(sink.engine(), || sink.close());
-            panics::drop_each([sink]);
+        if let Some(Results { to, encode }) = results {
+            to.close();
+            panics::drop_each([encode]);
         }
+        letters.into_iter().for_each(Outlet::close);
         panics::drop_each([settler]);
         shared.set_settled();
     }
@@ -113,6 +156,7 @@ impl<R, E: Display> Collector<R, E> {
                 }
             };
             plan.fates.push(fate);
+            plan.attempts.push(attempts);
         }
         self.send_results(entries, &mut plan);
         self.send_letters(&mut plan);
@@ -163,24 +207,22 @@ impl<R, E: Display> Collector<R, E> {
         let (indices, messages): (Vec<usize>, Vec<Message>) = results.into_iter().unzip();
         let mut sent = 0;
         while sent < messages.len() {
-            let Some(Results { sink, .. }) = &mut self.results else { return };
-            let engine = sink.engine();
-            match self.shared.insist(Part::Results, engine, || sink.publish(&messages[sent..])) {
-                Some(Ok(())) => {
+            let Some(Results { to, .. }) = &mut self.results else { return };
+            match to.send(&self.shared, Part::Results, &messages[sent..]) {
+                Sent::All => {
                     self.shared.count(|counts| counts.published += (messages.len() - sent) as u64);
                     return;
                 }
-                Some(Err(error)) => {
-                    let stored = refused_index(&error).min(messages.len() - sent - 1);
+                Sent::Before(stored, error) => {
                     self.shared.count(|counts| counts.published += stored as u64);
                     let at = indices[sent + stored];
                     let cause = Cause { reason: "result-refused", text: letter::text(&error) };
-                    plan.fates[at] = self.bury(at, 1, &cause, &entries[at], plan);
+                    plan.fates[at] = self.bury(at, plan.attempts[at], &cause, &entries[at], plan);
                     // Other results of the same item are not sent.
                     let rest = sent + stored + 1;
                     sent = rest + indices[rest..].iter().take_while(|index| **index == at).count();
                 }
-                None => {
+                Sent::Unknown => {
                     indices[sent..].iter().for_each(|at| plan.fates[*at] = Fate::Return);
                     plan.letters.retain(|(at, _)| plan.fates[*at] != Fate::Return);
                     return;
@@ -193,21 +235,19 @@ impl<R, E: Display> Collector<R, E> {
         let (indices, mut messages): (Vec<usize>, Vec<Message>) = std::mem::take(&mut plan.letters).into_iter().unzip();
         let (mut sent, mut smaller) = (0, None);
         while sent < messages.len() {
-            let Some(sink) = &mut self.letters else { return };
-            let engine = sink.engine();
-            match self.shared.insist(Part::Letters, engine, || sink.publish(&messages[sent..])) {
-                Some(Ok(())) => {
+            let Some(to) = &mut self.letters else { return };
+            match to.send(&self.shared, Part::Letters, &messages[sent..]) {
+                Sent::All => {
                     self.shared.count(|counts| counts.dead_lettered += (messages.len() - sent) as u64);
                     return;
                 }
-                Some(Err(error)) => {
-                    let stored = refused_index(&error).min(messages.len() - sent - 1);
+                Sent::Before(stored, error) => {
                     self.shared.count(|counts| counts.dead_lettered += stored as u64);
                     sent += stored;
                     if smaller == Some(sent) {
                         // Not even the smallest letter is taken: nothing else can be done with it.
                         self.shared.fail(ConnectError::Refused {
-                            engine,
+                            engine: to.engine,
                             what: format!("a dead letter was refused: {error}"),
                             advice: "see what the sink for dead letters accepts".into(),
                         });
@@ -217,7 +257,7 @@ impl<R, E: Display> Collector<R, E> {
                     smaller = Some(sent);
                     messages[sent] = letter::smaller(&messages[sent]);
                 }
-                None => {
+                Sent::Unknown => {
                     indices[sent..].iter().for_each(|at| plan.fates[*at] = Fate::Return);
                     return;
                 }
@@ -232,17 +272,14 @@ impl<R, E: Display> Collector<R, E> {
         let back: Vec<Position> = of(Fate::Return).map(|(entry, _)| entry.position).collect();
         if !done.is_empty() {
             let acked = self.shared.insist(Part::Settler, self.engine, || self.settler.ack(&done));
-            self.shared.release(done.len(), |counts| {
-                counts.discarded += discarded as u64;
-                match acked {
-                    Some(Ok(acked)) => {
-                        // Whatever an engine says, not more than there were.
-                        let acked = acked.min(done.len());
-                        counts.acknowledged += acked as u64;
-                        counts.late += (done.len() - acked) as u64;
-                    }
-                    _ => counts.unsettled += done.len() as u64,
+            self.shared.release(done.len(), |counts| match acked {
+                Some(Ok(acked)) => {
+                    let acked = acked.min(done.len());
+                    counts.discarded += discarded as u64;
+                    counts.acknowledged += acked as u64;
+                    counts.late += (done.len() - acked) as u64;
                 }
+                _ => counts.unsettled += done.len() as u64,
             });
         }
         give_back(&self.shared, &mut self.settler, self.engine, &back);
@@ -262,11 +299,4 @@ fn give_back(shared: &Shared, settler: &mut Box<dyn Settler>, engine: &'static s
         }
         _ => counts.unsettled += back.len() as u64,
     });
-}
-
-fn refused_index(error: &ConnectError) -> usize {
-    match error {
-        ConnectError::Message { index, .. } => *index,
-        _ => 0,
-    }
 }

@@ -9,9 +9,9 @@
 //!
 //! 1. `ending`: nothing more is taken from the broker. Said by the owner, by the feeder at the source's end, by whoever fails, or by the
 //!    collector, when the service was ended otherwise.
-//! 2. `fed`: the feeder has closed the service, and has left in `returned` what it had taken and the service did not accept.
-//! 3. `settled`: the collector has settled all outcomes and what was returned, and has closed the settler and the sinks. Until then the
-//!    feeder keeps the source alive.
+//! 2. `fed`: the feeder has closed the service. The entries of what it had taken and the service did not accept are still here.
+//! 3. `settled`: the collector has settled all outcomes, has handed back what is left here, and has closed the settler and the sinks.
+//!    Until then the feeder keeps the source alive.
 //! 4. The feeder closes the reader and ends.
 //!
 //! `give_up` is when calls of a broker that fail are no longer tried again. It is set with `ending` when somebody failed, and by the owner.
@@ -21,7 +21,7 @@ use super::super::message::{Message, Position};
 use crate::observe::{BrokerCounts, Reason};
 use crate::resilience::Retry;
 use crate::sync::{Condvar, Mutex, MutexGuard, now};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// How long a reader waits for a message, and so how long it takes at most until it hears of the end.
@@ -85,7 +85,6 @@ pub(super) struct State {
     pub(super) ending: bool,
     pub(super) fed: bool,
     pub(super) settled: bool,
-    pub(super) returned: VecDeque<Position>,
     pub(super) give_up: Option<Instant>,
     /// Why it ended by itself.
     pub(super) failure: Option<ConnectError>,
@@ -165,17 +164,17 @@ impl Shared {
         into.extend(numbers.filter_map(|number| state.entries.remove(&number)));
     }
 
-    /// The service did not accept the items from `first` on.
-    pub(super) fn refused(&self, first: u64, end: u64) {
-        let mut state = self.state.lock();
-        for number in first..end {
-            if let Some(entry) = state.entries.remove(&number) {
-                state.returned.push_back(entry.position);
-            }
-        }
+    /// Once nothing more is fed, and all outcomes were taken: where those stand that the service did not accept, or whose outcomes are
+    /// lost, in the order in which they were delivered.
+    pub(super) fn take_left(&self) -> Vec<Position> {
+        let entries = std::mem::take(&mut self.state.lock().entries);
+        let mut left: Vec<(u64, Position)> =
+            entries.into_iter().map(|(number, entry)| (number, entry.position)).collect();
+        left.sort_unstable_by_key(|(number, _)| *number);
+        left.into_iter().map(|(_, position)| position).collect()
     }
 
-    /// An item will not be tried again; what its attempts before the last failed with.
+    /// An item has ended; what its attempts before the last failed with.
     pub(super) fn remember(&self, number: u64, history: String) {
         if let Some(entry) = self.state.lock().entries.get_mut(&number) {
             entry.history = history;
@@ -311,9 +310,10 @@ impl Shared {
         let mut delays = self.delays();
         loop {
             match guarded(engine, &mut call) {
-                Ok(answer) => {
+                // It is there if it refuses one message.
+                answer @ (Ok(_) | Err(ConnectError::Message { .. })) => {
                     self.reached(part);
-                    return Some(Ok(answer));
+                    return Some(answer);
                 }
                 Err(error) if error.is_transient() => {
                     self.lost(part, engine, &error);
@@ -322,7 +322,6 @@ impl Shared {
                         return None;
                     }
                 }
-                Err(error @ ConnectError::Message { .. }) => return Some(Err(error)),
                 Err(error) => {
                     self.fail(error);
                     return None;
@@ -330,6 +329,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// The name of an engine.
+pub(super) fn name_of(call: impl FnOnce() -> &'static str) -> Result<&'static str, ConnectError> {
+    guarded("source or sink", || Ok(call()))
 }
 
 /// Calls an engine, which may be anybody's. A panic is a refusal.

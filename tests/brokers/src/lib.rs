@@ -4,7 +4,14 @@
 
 pub mod conformance;
 pub mod faulty;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod kill;
 pub mod memory;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use fanpool::connect::{Message, Sink, Source};
 use std::time::Duration;
@@ -19,6 +26,9 @@ pub trait Broker: Sync {
 
     /// Makes a queue, a stream or a topic; it is empty. Names are letters, digits and `-`.
     fn create(&self, queue: &str);
+
+    /// What another process needs to know to reach it; [`open`] reads that.
+    fn spec(&self) -> String;
 
     /// A source of one member of the group of consumers that all sources of this queue are in.
     fn source(&self, queue: &str) -> Box<dyn Source>;
@@ -81,6 +91,10 @@ impl<B: Broker + ?Sized> Broker for &B {
         (**self).create(queue);
     }
 
+    fn spec(&self) -> String {
+        (**self).spec()
+    }
+
     fn source(&self, queue: &str) -> Box<dyn Source> {
         (**self).source(queue)
     }
@@ -111,5 +125,53 @@ impl<B: Broker + ?Sized> Broker for &B {
 
     fn start(&self) {
         (**self).start();
+    }
+}
+
+/// The source of a queue and the sink for its dead letters, of the broker that a [`Broker::spec`] tells of.
+///
+/// # Panics
+///
+/// If there is no such engine.
+#[must_use]
+pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
+    let (engine, address) = spec.split_once('=').expect("ENGINE=ADDRESS");
+    let dead = format!("{queue}-dead");
+    match engine {
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let broker = fanpool::connect::Redis::new([address]);
+            let source = broker.source(queue, redis::GROUP).claim_after(redis::CLAIM_AFTER);
+            (Box::new(source), Box::new(broker.sink(dead)))
+        }
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => {
+            let broker = fanpool::connect::RabbitMq::new(address);
+            (Box::new(broker.source(queue)), Box::new(broker.sink_to_queue(dead)))
+        }
+        #[cfg(feature = "kafka")]
+        "kafka" => {
+            let broker = kafka::reach(address);
+            (Box::new(broker.source([queue], kafka::group(queue))), Box::new(broker.sink(dead)))
+        }
+        other => panic!("no engine {other:?} in this build, for {address} and {dead}"),
+    }
+}
+
+/// Starts a broker on loopback; it ends with this process at the latest.
+///
+/// # Panics
+///
+/// If there is no such engine.
+#[must_use]
+pub fn start(engine: &str) -> Box<dyn Broker> {
+    match engine {
+        #[cfg(feature = "redis")]
+        "redis" => Box::new(redis::Server::start()),
+        #[cfg(feature = "rabbitmq")]
+        "rabbitmq" => Box::new(rabbitmq::queues()),
+        #[cfg(feature = "kafka")]
+        "kafka" => Box::new(kafka::Mock::start()),
+        other => panic!("no engine {other:?} in this build"),
     }
 }

@@ -36,6 +36,11 @@ impl Broker for MemoryBroker {
         assert!(self.0.messages(queue).is_empty());
     }
 
+    /// No other process reaches it.
+    fn spec(&self) -> String {
+        "memory=".into()
+    }
+
     fn source(&self, queue: &str) -> Box<dyn Source> {
         Box::new(self.0.source(queue))
     }

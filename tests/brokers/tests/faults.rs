@@ -260,7 +260,7 @@ fn a_settler_that_refuses_or_panics_ends_its_consumer() {
 
 #[test]
 fn i4_a_result_that_is_refused_is_buried_and_the_others_are_sent() {
-    for index in [0, 1, 5, usize::MAX] {
+    for index in [0, 1, 5] {
         let broker = filled(100);
         let receipt = within({
             let broker = broker.clone();
@@ -275,9 +275,7 @@ fn i4_a_result_that_is_refused_is_buried_and_the_others_are_sent() {
         let letters = broker.messages("letters");
         assert_eq!(letters.iter().filter(|letter| reason(letter) == "result-refused").count(), 1, "{index}");
         assert_eq!(letters.len(), 11, "{index}");
-        if index < 5 {
-            assert_eq!(broker.messages("results").len(), 89, "{index}");
-        }
+        assert_eq!(broker.messages("results").len(), 89, "{index}");
     }
 }
 

@@ -1,0 +1,172 @@
+//! The committer: a thread that commits and waits for the answer, so that nobody else waits for a broker without a limit.
+//!
+//! What is wanted of it stands on a desk under one lock: that something was acknowledged, that it is urgent, offsets of partitions that are
+//! being taken away, and tickets of those who wait. It commits once the interval since the last commit is over, or at once if it is urgent
+//! or somebody waits. What is on the desk when it begins is in that commit; what comes meanwhile is in the next.
+
+use super::causes::{Cause, cause, code};
+use super::member::{Consumer, Member};
+use crate::connect::tracker::Commit;
+use crate::sync::{Arc, Condvar, Mutex, now, thread};
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// After a commit that failed, at least.
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) struct Commits {
+    desk: Mutex<Desk>,
+    changed: Condvar,
+    interval: Duration,
+}
+
+#[derive(Default)]
+struct Desk {
+    acknowledged: bool,
+    urgent: bool,
+    /// The last offsets of partitions that are being taken away.
+    last: Vec<Commit>,
+    /// Tickets: the newest, and the newest that was served.
+    asked: u64,
+    served: u64,
+    /// What the last commit failed with.
+    failure: Option<KafkaError>,
+    stop: bool,
+    ended: bool,
+}
+
+impl Commits {
+    pub(super) fn new(interval: Duration) -> Commits {
+        Commits { desk: Mutex::default(), changed: Condvar::new(), interval }
+    }
+
+    /// Something was acknowledged.
+    pub(super) fn acknowledged(&self, urgent: bool) {
+        let mut desk = self.desk.lock();
+        let news = !desk.acknowledged || (urgent && !desk.urgent);
+        desk.acknowledged = true;
+        desk.urgent |= urgent;
+        drop(desk);
+        if news {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Commits these, and all that is contiguous; waits for that as long. False if it failed or was not in time.
+    pub(super) fn flush(&self, last: Vec<Commit>, deadline: Option<Instant>) -> bool {
+        let mut desk = self.desk.lock();
+        if desk.stop {
+            return last.is_empty();
+        }
+        desk.last.extend(last);
+        desk.asked += 1;
+        let ticket = desk.asked;
+        self.changed.notify_all();
+        while desk.served < ticket && !desk.ended {
+            if self.changed.wait_until(&mut desk, deadline) && desk.served < ticket {
+                return false;
+            }
+        }
+        desk.failure.is_none()
+    }
+
+    /// Ends the thread once all tickets are served; waits for that as long. False if it is still at work.
+    pub(super) fn stop(&self, deadline: Option<Instant>) -> bool {
+        let mut desk = self.desk.lock();
+        desk.stop = true;
+        self.changed.notify_all();
+        while !desk.ended {
+            if self.changed.wait_until(&mut desk, deadline) {
+                return desk.ended;
+            }
+        }
+        true
+    }
+
+    /// What the last commit was refused for, if waiting does not help.
+    pub(super) fn refused(&self) -> Option<rdkafka::error::RDKafkaErrorCode> {
+        let desk = self.desk.lock();
+        let code = code(desk.failure.as_ref()?);
+        matches!(cause(code), Cause::Refused(_)).then_some(code)
+    }
+
+    /// Waits until there is something to commit: what is on the desk, and the ticket that it serves. `None` at the end.
+    fn next(&self, due: Instant) -> Option<(Vec<Commit>, u64)> {
+        let mut desk = self.desk.lock();
+        loop {
+            if desk.asked > desk.served || !desk.last.is_empty() || (desk.acknowledged && desk.urgent) {
+                break;
+            }
+            if desk.stop {
+                return None;
+            }
+            if desk.acknowledged && now() >= due {
+                break;
+            }
+            let due = desk.acknowledged.then_some(due);
+            self.changed.wait_until(&mut desk, due);
+        }
+        (desk.acknowledged, desk.urgent) = (false, false);
+        Some((std::mem::take(&mut desk.last), desk.asked))
+    }
+}
+
+/// Starts the thread. It holds the consumer until it is stopped.
+pub(super) fn start(member: &Arc<Member>, consumer: &Arc<Consumer>) -> std::io::Result<thread::JoinHandle> {
+    let (member, consumer) = (member.clone(), consumer.clone());
+    thread::start("fanpool-kafka-commits".to_owned(), None, move || {
+        let ended = Ended(member);
+        run(&ended.0, &consumer);
+        drop(consumer);
+    })
+}
+
+/// Whatever ends the thread, those who wait for it are told.
+struct Ended(Arc<Member>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.commits.desk.lock().ended = true;
+        self.0.commits.changed.notify_all();
+    }
+}
+
+fn run(member: &Member, consumer: &Consumer) {
+    let commits = &member.commits;
+    let mut due = now();
+    while let Some((mut batch, ticket)) = commits.next(due) {
+        let others =
+            member.tracker.partitions().into_iter().filter_map(|partition| member.tracker.committable(partition));
+        for commit in others {
+            if batch.iter().all(|last| last.partition != commit.partition) {
+                batch.push(commit);
+            }
+        }
+        let result = if batch.is_empty() { Ok(()) } else { commit(member, consumer, &batch) };
+        if result.is_ok() {
+            batch.iter().for_each(|done| member.tracker.committed(done.partition, done.session, done.next));
+            member.bell.ring();
+        }
+        let failed = result.is_err();
+        due = now() + if failed { commits.interval.max(PAUSE) } else { commits.interval };
+        let mut desk = commits.desk.lock();
+        desk.served = ticket;
+        desk.acknowledged |= failed;
+        desk.failure = result.err();
+        drop(desk);
+        commits.changed.notify_all();
+    }
+}
+
+fn commit(member: &Member, consumer: &Consumer, batch: &[Commit]) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(batch.len());
+    for commit in batch {
+        if let Some((topic, partition)) = member.table.name(commit.partition) {
+            let next = i64::try_from(commit.next).unwrap_or(i64::MAX);
+            list.add_partition_offset(&topic, partition, Offset::Offset(next))?;
+        }
+    }
+    consumer.commit(&list, CommitMode::Sync)
+}

@@ -1,0 +1,105 @@
+//! Options of librdkafka: those the engine owns, those that are secret, and what both clients get.
+
+use super::{ENGINE, Kafka};
+use crate::connect::ConnectError;
+use crate::error::BuildError;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use std::time::Duration;
+
+/// What at-least-once rests on here, or what has a method of its own.
+const OWNED: [&str; 22] = [
+    "acks",
+    "allow.auto.create.topics",
+    "auto.commit.enable",
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "enabled_events",
+    "group.id",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "offset.store.method",
+    "request.required.acks",
+    "request.timeout.ms",
+    "socket.timeout.ms",
+    "test.mock.num.brokers",
+    "transactional.id",
+];
+
+/// Parts of names of options whose values are shown nowhere.
+const SECRET: [&str; 8] = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer"];
+
+pub(super) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET.iter().any(|part| name.contains(part))
+}
+
+/// The name among those that the engine owns.
+pub(super) fn owned(name: &str) -> Option<&'static str> {
+    OWNED.iter().copied().find(|owned| *owned == name)
+}
+
+/// A text without the values of secret options.
+pub(super) fn redacted(text: &str, options: &[(String, String)]) -> String {
+    let secrets = options.iter().filter(|(name, value)| is_secret(name) && !value.is_empty());
+    secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), "***"))
+}
+
+fn millis(time: Duration) -> String {
+    time.as_millis().clamp(1, 3_600_000).to_string()
+}
+
+impl Kafka {
+    /// What a consumer and a producer have in common. The user's options come last; the engine's own are refused before.
+    pub(super) fn config(&self, own: &[(&str, String)]) -> Result<ClientConfig, ConnectError> {
+        if let Some(name) = self.refused {
+            return Err(BuildError::Conflict { option: name, with: "engine" }.into());
+        }
+        if self.servers.iter().all(|server| server.trim().is_empty()) {
+            return Err(BuildError::Missing { option: "servers" }.into());
+        }
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.servers.join(","))
+            .set("client.id", "fanpool")
+            .set("allow.auto.create.topics", "false")
+            .set("socket.timeout.ms", millis(self.request_timeout))
+            .set("socket.connection.setup.timeout.ms", millis(self.connect_timeout.max(Duration::from_secs(1))))
+            .set("reconnect.backoff.max.ms", "1000");
+        own.iter().for_each(|(name, value)| {
+            config.set(*name, value);
+        });
+        self.options.iter().for_each(|(name, value)| {
+            config.set(name, value);
+        });
+        Ok(config)
+    }
+
+    pub(super) fn delivery_timeout(&self) -> String {
+        millis(self.request_timeout)
+    }
+
+    pub(super) fn redacted(&self, text: &str) -> String {
+        redacted(text, &self.options)
+    }
+
+    /// A client could not be made: an option is wrong.
+    pub(super) fn unusable(&self, error: &KafkaError) -> ConnectError {
+        let what = match error {
+            KafkaError::ClientConfig(_, _, name, _) if is_secret(name) => {
+                format!("the value of {name} is not accepted")
+            }
+            KafkaError::ClientConfig(_, text, ..) | KafkaError::ClientCreation(text) => self.redacted(text),
+            KafkaError::Nul(_) => "an option or a name holds a NUL byte".to_owned(),
+            other => self.redacted(&other.to_string()),
+        };
+        ConnectError::Refused { engine: ENGINE, what, advice: "check the options that were set".to_owned() }
+    }
+}

@@ -1,0 +1,307 @@
+//! The two halves of an open source.
+
+use super::Kafka;
+use super::causes::{Cause, cause, failed, lost};
+use super::member::{Consumer, Context, Member, assign};
+use crate::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, Settler};
+use crate::panics;
+use crate::sync::{Arc, now, thread};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How long a look for a broker takes at most while all are away.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(super) struct KafkaReader {
+    kafka: Kafka,
+    topic: String,
+    member: Arc<Member>,
+    queues: Vec<Queue>,
+    /// The queue that is asked first next time.
+    turn: usize,
+    /// Of which `None` is left once it is closed.
+    consumer: Option<Arc<Consumer>>,
+    committer: Option<thread::JoinHandle>,
+    span: usize,
+    /// All brokers are away, as far as is known.
+    down: bool,
+}
+
+/// A partition that is assigned.
+struct Queue {
+    number: u32,
+    session: u64,
+    messages: PartitionQueue<Context>,
+    /// What came by the consumer's queue; before all that is in `messages`.
+    strays: VecDeque<(u64, Message)>,
+    /// Behind the last one that was delivered.
+    next: Option<u64>,
+}
+
+impl KafkaReader {
+    pub(super) fn new(
+        kafka: Kafka,
+        topic: String,
+        member: Arc<Member>,
+        consumer: Arc<Consumer>,
+        committer: thread::JoinHandle,
+        span: usize,
+    ) -> KafkaReader {
+        let (consumer, committer) = (Some(consumer), Some(committer));
+        KafkaReader { kafka, topic, member, queues: Vec::new(), turn: 0, consumer, committer, span, down: false }
+    }
+
+    /// Serves callbacks: rebalances, errors and statistics.
+    fn serve(&mut self) -> Result<(), ConnectError> {
+        let Some(consumer) = self.consumer.clone() else { return Err(lost("the source is closed")) };
+        loop {
+            let calls = self.member.seen.lock().calls;
+            let event = consumer.poll(Duration::ZERO);
+            self.follow(&consumer);
+            match event {
+                Some(Ok(message)) => self.stray(&message),
+                Some(Err(error)) => self.judge(&error)?,
+                None if self.member.seen.lock().calls == calls => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    /// Does what a rebalance asks for: drops queues of what was taken, splits those off of what is given, and assigns it.
+    fn follow(&mut self, consumer: &Arc<Consumer>) {
+        let (taken, given) = {
+            let mut seen = self.member.seen.lock();
+            if seen.taken.is_empty() && seen.given.is_empty() {
+                return;
+            }
+            (std::mem::take(&mut seen.taken), std::mem::take(&mut seen.given))
+        };
+        self.queues.retain(|queue| !taken.contains(&queue.number));
+        for partitions in given {
+            for partition in partitions.elements() {
+                let (topic, index) = (partition.topic(), partition.partition());
+                let number = self.member.table.number(topic, index);
+                let session = self.member.table.session();
+                let Some(mut messages) = consumer.split_partition_queue(topic, index) else { continue };
+                let bell = self.member.bell.clone();
+                messages.set_nonempty_callback(move || bell.ring());
+                self.member.tracker.assign(number, session, 0);
+                self.queues.push(Queue { number, session, messages, strays: VecDeque::new(), next: None });
+            }
+            // If it fails, it is because librdkafka has decided on otherwise, and tells by another event.
+            let _ = assign(consumer, &partitions);
+        }
+        // What is there already rings no more.
+        self.member.bell.ring();
+    }
+
+    fn stray(&mut self, message: &BorrowedMessage<'_>) {
+        let number = self.member.table.number(message.topic(), message.partition());
+        let queue = self.queues.iter_mut().find(|queue| queue.number == number);
+        if let (Some(queue), Ok(offset)) = (queue, u64::try_from(message.offset())) {
+            queue.strays.push_back((offset, convert(message)));
+        }
+    }
+
+    fn judge(&mut self, error: &KafkaError) -> Result<(), ConnectError> {
+        let Some(code) = error.rdkafka_error_code() else { return Ok(()) };
+        match cause(code) {
+            Cause::Passing => Ok(()),
+            Cause::Lost => {
+                self.down = true;
+                Err(self.member.seen.lock().said.no_answer(&self.kafka, code))
+            }
+            Cause::Refused(_) => {
+                let said = self.member.seen.lock().said.about(code).map(str::to_owned);
+                Err(failed(code, self.kafka.redacted(&said.unwrap_or_else(|| code.to_string()))))
+            }
+        }
+    }
+
+    /// Whether a broker is there again.
+    fn look(&mut self) -> Result<(), ConnectError> {
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let time = self.kafka.connect_timeout.min(LOOK);
+        match consumer.fetch_metadata(Some(&self.topic), time) {
+            Ok(_) => {
+                self.down = false;
+                let mut seen = self.member.seen.lock();
+                seen.said.clear();
+                Ok(())
+            }
+            Err(error) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::AllBrokersDown);
+                Err(self.member.seen.lock().said.no_answer(&self.kafka, code))
+            }
+        }
+    }
+
+    /// Takes at most `room`, from one partition after another as far as its span allows.
+    fn take(&mut self, room: usize, into: &mut Vec<Delivery>) -> Result<(), ConnectError> {
+        let mut left = room;
+        let mut wrong = None;
+        for at in 0..self.queues.len() {
+            let at = (self.turn + at) % self.queues.len();
+            let queue = &mut self.queues[at];
+            let mut span = self.span.saturating_sub(self.member.tracker.outstanding(queue.number));
+            while left > 0 && span > 0 {
+                let (offset, message) = if let Some(stray) = queue.strays.pop_front() {
+                    stray
+                } else {
+                    match queue.messages.poll(Duration::ZERO) {
+                        Some(Ok(message)) => match u64::try_from(message.offset()) {
+                            Ok(offset) => (offset, convert(&message)),
+                            Err(_) => continue,
+                        },
+                        Some(Err(error)) => {
+                            wrong = wrong.or(Some(error));
+                            continue;
+                        }
+                        None => break,
+                    }
+                };
+                if self.member.tracker.delivered(queue.number, queue.session, offset) {
+                    let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
+                    into.push(Delivery { message, position, attempt: 1 });
+                    queue.next = Some(offset + 1);
+                    (left, span) = (left - 1, span - 1);
+                }
+            }
+        }
+        self.turn = self.turn.wrapping_add(1);
+        // What was taken is handed out first; an error that lasts comes again.
+        match wrong {
+            Some(error) if left == room => self.judge(&error),
+            _ => Ok(()),
+        }
+    }
+
+    fn leave(&mut self) -> Result<(), ConnectError> {
+        let Some(consumer) = self.consumer.take() else { return Ok(()) };
+        let deadline = now().checked_add(self.member.patience);
+        self.member.seen.lock().leaving = true;
+        let committed = self.member.commits.flush(Vec::new(), deadline);
+        // Before anything else: a committer that is stuck would keep the consumer in the group.
+        self.queues.clear();
+        for partition in self.member.tracker.partitions() {
+            self.member.tracker.revoke(partition);
+        }
+        let stopped = self.member.commits.stop(deadline);
+        drop(consumer);
+        if let Some(committer) = self.committer.take().filter(|_| stopped) {
+            committer.join();
+        }
+        if committed && stopped { Ok(()) } else { Err(lost("what was acknowledged last may not be committed")) }
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        // Whoever drops it without closing it does not ask.
+        let _ = self.leave();
+    }
+}
+
+impl Reader for KafkaReader {
+    fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
+        let deadline = now().checked_add(wait);
+        let before = into.len();
+        if self.down {
+            self.serve()?;
+            self.look()?;
+        }
+        loop {
+            self.serve()?;
+            if room > 0 {
+                self.take(room, into)?;
+            }
+            if let Some(code) = self.member.commits.refused() {
+                return Err(failed(code, format!("commit: {code}")));
+            }
+            if into.len() > before || deadline.is_some_and(|deadline| now() >= deadline) {
+                return Ok(Polled::More);
+            }
+            self.member.bell.wait(deadline);
+        }
+    }
+
+    fn lag(&mut self) -> Option<u64> {
+        let seen = self.member.seen.lock();
+        let known = self.queues.iter().filter_map(|queue| {
+            let mark = seen.marks.get(&queue.number)?;
+            Some(mark.end.saturating_sub(queue.next.unwrap_or(mark.from)))
+        });
+        known.fold(None, |sum, lag| Some(sum.unwrap_or(0) + lag))
+    }
+
+    fn close(&mut self) -> Result<(), ConnectError> {
+        self.leave()
+    }
+}
+
+pub(super) struct KafkaSettler {
+    member: Arc<Member>,
+    /// So many contiguous offsets of a partition are committed at once.
+    urgent: usize,
+}
+
+impl KafkaSettler {
+    pub(super) fn new(member: Arc<Member>, span: usize) -> KafkaSettler {
+        KafkaSettler { member, urgent: (span / 4).max(1) }
+    }
+}
+
+impl Settler for KafkaSettler {
+    fn ack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
+        let tracker = &self.member.tracker;
+        let mut touched: Vec<u32> = Vec::new();
+        let mut done = 0;
+        for position in positions {
+            if tracker.finish(position.partition, position.session, position.offset) {
+                done += 1;
+                if !touched.contains(&position.partition) {
+                    touched.push(position.partition);
+                }
+            }
+        }
+        if done > 0 {
+            let full = |partition: &u32| tracker.committable(*partition).is_some_and(|it| it.entries >= self.urgent);
+            self.member.commits.acknowledged(touched.iter().any(full));
+        }
+        Ok(done)
+    }
+
+    fn nack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
+        let tracker = &self.member.tracker;
+        let own = |position: &&Position| tracker.hand_back(position.partition, position.session, position.offset);
+        Ok(positions.iter().filter(own).count())
+    }
+
+    fn close(&mut self) -> Result<(), ConnectError> {
+        let deadline: Option<Instant> = now().checked_add(self.member.patience);
+        if self.member.commits.flush(Vec::new(), deadline) {
+            Ok(())
+        } else {
+            Err(lost("what was acknowledged may not be committed"))
+        }
+    }
+}
+
+fn convert(message: &BorrowedMessage<'_>) -> Message {
+    let mut own = Message::new(message.payload().unwrap_or_default());
+    if let Some(key) = message.key() {
+        own = own.with_key(key);
+    }
+    let Some(headers) = message.headers() else { return own };
+    for at in 0..headers.count() {
+        // The client panics at a name that is not UTF-8, which other clients may send.
+        if let Ok(Some(header)) = panics::catch(|| headers.try_get(at)) {
+            own = own.with_header(header.key, header.value.unwrap_or_default());
+        }
+    }
+    own
+}

@@ -1,0 +1,120 @@
+//! Another client: rdkafka, without the engine.
+
+use super::group;
+use fanpool::connect::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, Headers, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn consumer(servers: &str, topic: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", group(topic))
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .expect("a client")
+}
+
+/// Calls it until it succeeds: a broker that has just started may not know everything yet.
+fn patiently<T, E: std::fmt::Debug>(mut call: impl FnMut() -> Result<T, E>) -> T {
+    let began = Instant::now();
+    loop {
+        match call() {
+            Ok(value) => return value,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error:?}"),
+        }
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
+    let metadata = patiently(|| consumer.fetch_metadata(Some(topic), PATIENCE));
+    i32::try_from(metadata.topics()[0].partitions().len()).expect("few")
+}
+
+/// Where each partition ends.
+pub(super) fn ends(servers: &str, topic: &str) -> Vec<u64> {
+    let consumer = consumer(servers, topic);
+    let end = |partition| patiently(|| consumer.fetch_watermarks(topic, partition, PATIENCE)).1;
+    (0..partitions(&consumer, topic)).map(|partition| end(partition).try_into().expect("an end")).collect()
+}
+
+pub(super) fn committed(servers: &str, topic: &str) -> Vec<u64> {
+    let consumer = consumer(servers, topic);
+    let mut list = TopicPartitionList::new();
+    (0..partitions(&consumer, topic)).for_each(|partition| {
+        list.add_partition(topic, partition);
+    });
+    let known = patiently(|| consumer.committed_offsets(list.clone(), PATIENCE));
+    let offset = |offset| match offset {
+        Offset::Offset(offset) => offset.try_into().expect("an offset"),
+        _ => 0,
+    };
+    known.elements().iter().map(|partition| offset(partition.offset())).collect()
+}
+
+pub(super) fn dump(servers: &str, topic: &str) -> Vec<Message> {
+    let ends = ends(servers, topic);
+    let consumer = consumer(servers, topic);
+    let mut found = Vec::new();
+    for (partition, end) in (0..).zip(ends) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
+        consumer.assign(&list).expect("an assignment");
+        let (mut at, began) = (0, Instant::now());
+        while at < end {
+            assert!(began.elapsed() < PATIENCE, "{at} of {end} in {topic}/{partition}");
+            let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+            at = u64::try_from(message.offset()).expect("an offset") + 1;
+            let mut own = Message::new(message.payload().unwrap_or_default());
+            if let Some(key) = message.key() {
+                own = own.with_key(key);
+            }
+            for header in message.headers().into_iter().flat_map(Headers::iter) {
+                own = own.with_header(header.key, header.value.unwrap_or_default());
+            }
+            found.push(own);
+        }
+    }
+    found
+}
+
+fn producer(servers: &str) -> ThreadedProducer<DefaultProducerContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "1")
+        .set("message.max.bytes", "4000000")
+        .set("allow.auto.create.topics", "false")
+        .create()
+        .expect("a client")
+}
+
+pub(super) fn put(servers: &str, topic: &str, messages: &[Message]) {
+    let producer = producer(servers);
+    for message in messages {
+        let headers = message.headers().fold(OwnedHeaders::new(), |headers, (name, value)| {
+            headers.insert(Header { key: name, value: Some(value) })
+        });
+        let mut record = BaseRecord::<[u8], [u8], _>::to(topic).payload(message.payload()).headers(headers);
+        if let Some(key) = message.key() {
+            record = record.key(key);
+        }
+        while let Err((error, again)) = producer.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{error}");
+            producer.flush(PATIENCE).expect("room");
+            record = again;
+        }
+    }
+    producer.flush(PATIENCE).expect("they are stored");
+}
+
+pub(super) fn put_null(servers: &str, topic: &str, key: &str) {
+    let producer = producer(servers);
+    producer.send(BaseRecord::<str, [u8], _>::to(topic).key(key)).map_err(|(error, _)| error).expect("it is taken");
+    producer.flush(PATIENCE).expect("it is stored");
+}

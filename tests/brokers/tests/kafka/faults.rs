@@ -1,0 +1,160 @@
+//! Brokers that go away, refuse, or fail now and then.
+
+use super::*;
+use fanpool::connect::Sink;
+use rdkafka::types::RDKafkaApiKey as Api;
+use rdkafka::types::RDKafkaRespErr as Error;
+
+/// The time that this thread has spent on a CPU.
+fn cpu() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a value of that type.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn i1_a_broker_that_is_away_and_comes_back() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..20));
+    let mut open = Open::new(mock.member("t"), 20);
+    let taken = open.take(10);
+    mock.down(true);
+    // Until it is noticed, what was fetched may come.
+    let (mut more, mut errors, began) = (Vec::new(), 0, Instant::now());
+    let used = cpu();
+    while errors < 3 {
+        let before = more.len();
+        match open.reader.poll(100, Duration::from_millis(500), &mut more) {
+            Err(error) => {
+                assert!(error.is_transient() && more.len() == before, "{error}");
+                errors += 1;
+            }
+            Ok(_) => assert!(began.elapsed() < PATIENCE),
+        }
+    }
+    assert!(cpu() - used < Duration::from_millis(200), "{:?} of CPU in {:?}", cpu() - used, began.elapsed());
+    let mut sink = mock.kafka().connect_timeout(Duration::from_millis(300)).sink("t");
+    assert!(sink.publish(&numbers(0..1)).unwrap_err().is_transient());
+    mock.down(false);
+    // The partition was not given to anybody, so work in hand counts.
+    let began = Instant::now();
+    while more.len() < 10 {
+        more.extend(open.poll(100, Duration::from_millis(200)));
+        assert!(began.elapsed() < PATIENCE, "{}", more.len());
+    }
+    assert_eq!(open.ack(&taken) + open.ack(&more), 20);
+    open.close();
+    assert_eq!(mock.committed("t"), [20]);
+    sink.publish(&numbers(20..21)).unwrap();
+    assert_eq!(mock.all("t").len(), 21);
+}
+
+#[test]
+fn i1_a_source_can_be_closed_while_the_broker_is_away() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..20));
+    let kafka = mock.kafka().request_timeout(Duration::from_secs(2));
+    let mut open = Open::new(kafka.source(["t"], "t-group").commit_interval(Duration::from_secs(3_600)), 20);
+    let taken = open.take(10);
+    mock.down(true);
+    open.ack(&taken);
+    let began = Instant::now();
+    assert!(open.settler.close().unwrap_err().is_transient());
+    assert!(open.reader.close().is_err());
+    drop(open);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    mock.down(false);
+    let mut open = Open::new(mock.member("t"), 20);
+    assert_eq!(open.take(20).len(), 20, "nothing was committed, and all of it comes");
+}
+
+#[test]
+fn i1_commits_that_fail_are_made_again() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..20));
+    let mut open = Open::new(mock.member("t"), 20);
+    let taken = open.take(20);
+    let errors =
+        [Error::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, Error::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS];
+    mock.ask(move |cluster| cluster.request_errors(Api::OffsetCommit, &errors));
+    assert_eq!(open.ack(&taken), 20);
+    wait_for_commits(&mock, "t", 20);
+    open.close();
+}
+
+#[test]
+fn i1_requests_that_fail_are_made_again() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    let mut sink = mock.kafka().sink("t");
+    sink.open().unwrap();
+    let errors = [Error::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, Error::RD_KAFKA_RESP_ERR__TRANSPORT];
+    mock.ask(move |cluster| cluster.request_errors(Api::Produce, &errors));
+    sink.publish(&numbers(0..100)).unwrap();
+    assert_eq!(mock.all("t"), numbers(0..100), "once, and in order");
+    let mut open = Open::new(mock.member("t"), 100);
+    let errors = [Error::RD_KAFKA_RESP_ERR__TRANSPORT, Error::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION];
+    mock.ask(move |cluster| cluster.request_errors(Api::Fetch, &errors));
+    let taken = open.take(100);
+    assert_eq!(sorted(&taken), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn i6_what_is_not_allowed_is_told() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    let mut sink = mock.kafka().sink("t");
+    sink.open().unwrap();
+    mock.ask(|cluster| {
+        cluster.request_errors(Api::Produce, &[Error::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+        cluster.request_errors(Api::FindCoordinator, &[Error::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED]);
+    });
+    let error = sink.publish(&numbers(0..1)).unwrap_err();
+    assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("write the topic")), "{error}");
+    let mut open = Open::new(mock.member("t"), 100);
+    let began = Instant::now();
+    let error = loop {
+        if let Err(error) = open.reader.poll(1, Duration::from_millis(100), &mut Vec::new()) {
+            break error;
+        }
+        assert!(began.elapsed() < PATIENCE);
+    };
+    assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("that group")), "{error}");
+}
+
+#[test]
+fn a_source_without_room_stays_in_its_group() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..100));
+    let kafka = mock.kafka().set("max.poll.interval.ms", "6000");
+    let mut open = Open::new(kafka.source(["t"], "t-group"), 100);
+    let taken = open.take(10);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        assert!(open.poll(0, Duration::from_millis(200)).is_empty());
+    }
+    assert_eq!(open.ack(&taken), 10, "they are still its own");
+    assert_eq!(sorted(&open.take(90)), (10..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn i6_wrong_credentials_are_told_and_not_shown() {
+    let mock = Mock::start();
+    let kafka = mock
+        .kafka()
+        .set("security.protocol", "SASL_PLAINTEXT")
+        .set("sasl.mechanism", "PLAIN")
+        .set("sasl.username", "ann-the-user")
+        .set("sasl.password", "hunter2")
+        .connect_timeout(Duration::from_secs(2));
+    for error in [kafka.sink("t").open().unwrap_err(), kafka.source(["t"], "g").open(1).err().unwrap()] {
+        let text = format!("{error} {error:?}");
+        assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("sasl")), "{error}");
+        assert!(!text.contains("hunter2") && !text.contains("ann-the-user"), "{text}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Two sources of one group.
+
+use super::*;
+use std::collections::BTreeSet;
+
+on_both! {
+    i3_a_rebalance_while_items_are_in_hand
+    i3_what_was_done_before_a_rebalance_does_not_come_again
+}
+
+/// Opens a second one and polls both until it has got something; both may take all.
+fn joined(cluster: &dyn Cluster, first: &mut Open) -> (Open, Vec<Delivery>) {
+    let mut second = Open::new(cluster.member("t"), 1_000);
+    let (mut taken, began) = (Vec::new(), Instant::now());
+    while taken.is_empty() {
+        assert!(first.poll(1_000, Duration::from_millis(20)).is_empty(), "it has all already");
+        taken = second.poll(1_000, Duration::from_millis(20));
+        assert!(began.elapsed() < PATIENCE);
+    }
+    (second, taken)
+}
+
+fn i3_a_rebalance_while_items_are_in_hand(cluster: &dyn Cluster) {
+    cluster.create_with("t", 4);
+    cluster.send("t", &numbers(0..400));
+    let mut first = Open::new(cluster.member("t"), 1_000);
+    let in_hand = first.take(400);
+    let (mut second, mut moved) = joined(cluster, &mut first);
+    // What the first one has still got, it can acknowledge; what has moved is late, and comes to the second.
+    let own: BTreeSet<usize> = in_hand
+        .iter()
+        .filter(|delivery| first.settler.ack(&[delivery.position]).unwrap() == 1)
+        .map(|delivery| number(&delivery.message))
+        .collect();
+    assert!(!own.is_empty() && own.len() < 400, "{} were in time", own.len());
+    let began = Instant::now();
+    while moved.len() + own.len() < 400 {
+        assert!(first.poll(1_000, Duration::from_millis(20)).is_empty());
+        moved.extend(second.poll(1_000, Duration::from_millis(20)));
+        assert!(began.elapsed() < PATIENCE, "{} + {}", moved.len(), own.len());
+    }
+    let others: BTreeSet<usize> = sorted(&moved).into_iter().collect();
+    assert_eq!((others.len(), moved.len()), (400 - own.len(), 400 - own.len()));
+    assert!(own.is_disjoint(&others), "what moved was not acknowledged");
+    assert_eq!(second.ack(&moved), moved.len());
+    first.close();
+    second.close();
+    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 400);
+}
+
+fn i3_what_was_done_before_a_rebalance_does_not_come_again(cluster: &dyn Cluster) {
+    cluster.create_with("t", 2);
+    cluster.send("t", &numbers(0..100));
+    // Without a rebalance nothing would be committed for an hour.
+    let source = cluster.member("t").commit_interval(Duration::from_secs(3_600)).span(100_000);
+    let mut first = Open::new(source, 1_000);
+    let taken = first.take(100);
+    let (kept, done): (Vec<Delivery>, Vec<Delivery>) = taken.into_iter().partition(|it| it.position.offset >= 10);
+    // The first commit is not put off; from the second on it is.
+    assert_eq!(first.ack(&done[..1]), 1);
+    wait_for_commits(cluster, "t", done[0].position.offset + 1);
+    assert_eq!(first.ack(&done[1..]), done.len() - 1);
+    let (mut second, mut moved) = joined(cluster, &mut first);
+    let of_partition = kept.iter().filter(|it| it.position.partition == 0).count();
+    let others = kept.len() - of_partition;
+    let began = Instant::now();
+    while moved.len() != of_partition && moved.len() != others {
+        moved.extend(second.poll(1_000, Duration::from_millis(20)));
+        assert!(began.elapsed() < PATIENCE, "{}", moved.len());
+    }
+    assert!(moved.iter().all(|delivery| delivery.position.offset >= 10));
+}
