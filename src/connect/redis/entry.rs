@@ -169,7 +169,9 @@ mod tests {
     fn fields(message: &Message) -> Vec<Value> {
         let mut command = cmd("");
         write(&mut command, message);
-        let bulk = |arg| if let Arg::Simple(bytes) = arg { Value::BulkString(bytes.to_vec()) } else { unreachable!() };
+        let bulk = |arg: Arg<&[u8]>| {
+            if let Arg::Simple(bytes) = arg { Value::BulkString(bytes.to_vec()) } else { unreachable!() }
+        };
         command.args_iter().skip(1).map(bulk).collect()
     }
 

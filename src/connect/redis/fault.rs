@@ -4,7 +4,10 @@
 
 use super::ENGINE;
 use crate::connect::ConnectError;
+use crate::sync::Arc;
 use ::redis::{ErrorKind, RedisError};
+use std::error::Error;
+use std::io;
 
 /// What the engine itself goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +111,11 @@ pub(super) fn judge(error: &RedisError, address: &str, others: bool) -> Fault {
 }
 
 fn is_tls(error: &RedisError) -> bool {
-    use std::error::Error;
-    let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData)
+    let Some(source) = error.source() else { return false };
+    // The client hands out its own pointer to the error as the error.
+    let io = match source.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+        Some(pointer) => pointer.downcast_ref::<io::Error>(),
+        None => source.downcast_ref::<io::Error>(),
+    };
+    io.is_some_and(|io| io.kind() == io::ErrorKind::InvalidData)
 }

@@ -128,7 +128,7 @@ impl RedisReader {
         }
         self.lag_due = Some(now() + RARELY);
         match self.link.ask(cmd("XINFO").arg("GROUPS").arg(&self.session.stream)) {
-            Ok(answer) => self.lag = lag(&answer, &self.session.group),
+            Ok(answer) => (self.lag, self.heard) = (lag(&answer, &self.session.group), now()),
             Err(fault) if fault.kind == Kind::Denied => self.lag_due = None,
             Err(fault) => return Err(fault),
         }
@@ -144,6 +144,7 @@ impl RedisReader {
     }
 
     fn stay_alive(&mut self) -> Result<(), Fault> {
+        self.look()?;
         if self.link.is_open() && now().saturating_duration_since(self.heard) < RARELY {
             return Ok(());
         }
@@ -176,7 +177,9 @@ pub(super) fn lag(groups: &::redis::Value, group: &str) -> Option<u64> {
 impl Reader for RedisReader {
     fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
         if room == 0 {
-            self.stay_alive()?;
+            if let Err(fault) = self.stay_alive() {
+                self.renew(fault)?;
+            }
             if !wait.is_zero() {
                 thread::sleep(wait);
             }

@@ -108,6 +108,9 @@ impl RedisSink {
     }
 
     fn send(&mut self, messages: &[Message]) -> Result<(), ConnectError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
         let mut adds = Pipeline::with_capacity(messages.len());
         for message in messages {
             let mut add = cmd("XADD");

@@ -2,7 +2,7 @@
 
 use super::ENGINE;
 use super::config::{Redis, check};
-use super::entry::info;
+use super::entry::{id_text, info};
 use super::fault::{Fault, Kind, refused};
 use super::link::Link;
 use super::reader::{RedisReader, SLICE, lag};
@@ -198,10 +198,11 @@ impl Source for RedisSource {
             in_hand: Mutex::new(HashMap::new()),
             returned: AtomicBool::new(false),
         });
-        // What is not allowed shows now: none is behind the last id, and 0-0 is of no entry.
+        // What is not allowed shows now: none is behind the last id but one, and 0-0 is of no entry. The last id itself is what the server
+        // takes `>` for.
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP").arg(&session.group).arg(&session.consumer).arg("COUNT").arg(1);
-        link.ask(read.arg("STREAMS").arg(&session.stream).arg(format!("{0}-{0}", u64::MAX)))?;
+        link.ask(read.arg("STREAMS").arg(&session.stream).arg(id_text((u64::MAX, u64::MAX - 1))))?;
         let mut other = Link::new(&self.redis, Duration::ZERO)?;
         other.ask(session.command("XACK").arg("0-0"))?;
         let reader = RedisReader::new(session.clone(), link, own, lag);

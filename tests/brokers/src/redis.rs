@@ -1,5 +1,7 @@
 //! Debian's redis-server on a free port of the loopback, in a directory of its own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "all of it is tests")]
+
 use crate::{Broker, Promises};
 use fanpool::connect::{Message, Redis, Sink, Source};
 use redis::{Connection, Value, cmd};
@@ -33,10 +35,6 @@ impl Server {
     }
 
     /// With options more, such as `["--requirepass", "secret"]`.
-    ///
-    /// # Panics
-    ///
-    /// If there is no server, or it does not start.
     pub fn with(options: &[&str]) -> Server {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("fanpool-redis-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -63,13 +61,15 @@ impl Server {
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]);
         command.args(["--appendfsync", "always", "--daemonize", "no", "--logfile", "", "--dir"]).arg(&self.directory);
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // SAFETY: prctl is a system call that touches no memory of this process.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+        let end_with_parent = || {
+            // SAFETY: this is a system call that touches no memory of this process.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
                 0 => Ok(()),
                 _ => Err(std::io::Error::last_os_error()),
-            })
+            }
         };
+        // SAFETY: what is called between fork and exec is a system call; it takes no lock and allocates nothing.
+        unsafe { command.pre_exec(end_with_parent) };
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("redis-server cannot be started ({error}): install it with `apt-get install redis-server`")
         });
@@ -198,7 +198,9 @@ impl Broker for Server {
                 adds.arg(format!("header:{name}")).arg(value);
             }
         }
-        adds.exec(&mut self.client()).unwrap();
+        if !messages.is_empty() {
+            adds.exec(&mut self.client()).unwrap();
+        }
     }
 
     fn unacknowledged(&self, queue: &str) -> u64 {

@@ -1,0 +1,198 @@
+//! Entries change hands.
+
+use crate::*;
+
+#[test]
+fn what_is_handed_back_comes_at_the_next_poll() {
+    let server = server_with("q", 10);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+    let first = take(&mut *reader, 3);
+    assert_eq!(settler.nack(&positions(&first[..2])).unwrap(), 2);
+    assert_eq!(settler.ack(&positions(&first[..2])).unwrap(), 0, "they are in nobody's hand");
+    let again = poll(&mut *reader);
+    assert_eq!(payloads(&again), ["0", "1", "3", "4", "5", "6", "7", "8", "9"]);
+    let attempts: Vec<_> = again.iter().map(|delivery| delivery.attempt).collect();
+    assert_eq!(attempts, [2, 2, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(settler.nack(&positions(&again[..1])).unwrap(), 1);
+    let again = poll(&mut *reader);
+    assert_eq!((again.len(), again[0].attempt), (1, 3));
+    assert!(poll(&mut *reader).is_empty());
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 1);
+    assert_eq!(server.unacknowledged("q"), 9);
+}
+
+#[test]
+fn what_is_handed_back_others_take() {
+    let server = server_with("q", 5);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+    let (mut other, mut others) = open(&mut source(&server, "q", PATIENCE));
+    let first = take(&mut *reader, 5);
+    assert_eq!(settler.nack(&positions(&first)).unwrap(), 5);
+    let again = take(&mut *other, 5);
+    assert!(again.iter().all(|delivery| delivery.attempt == 2));
+    assert!(poll(&mut *reader).is_empty());
+    assert_eq!(others.ack(&positions(&again)).unwrap(), 5);
+}
+
+#[test]
+fn a_wait_ends_soon_after_something_was_handed_back() {
+    let server = server_with("q", 1);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+    let first = take(&mut *reader, 1);
+    let waiting = std::thread::spawn(move || {
+        let mut taken = Vec::new();
+        reader.poll(1, PATIENCE, &mut taken).unwrap();
+        taken
+    });
+    let end = Instant::now() + PATIENCE;
+    while !blocked(&server) {
+        assert!(Instant::now() < end);
+    }
+    let time = Instant::now();
+    assert_eq!(settler.nack(&positions(&first)).unwrap(), 1);
+    let again = waiting.join().unwrap();
+    assert_eq!((again.len(), again[0].attempt), (1, 2));
+    assert!(time.elapsed() < PATIENCE / 4, "{:?}", time.elapsed());
+}
+
+fn blocked(server: &Server) -> bool {
+    let Value::BulkString(text) = server.ask(&["INFO", "clients"]) else { panic!() };
+    String::from_utf8(text).unwrap().contains("blocked_clients:1")
+}
+
+#[test]
+fn i2_what_a_lost_source_held_others_take_over() {
+    let server = server_with("q", 30);
+    let idle = Duration::from_millis(300);
+    let (mut reader, mut late) = open(&mut source(&server, "q", idle));
+    let first = take(&mut *reader, 20);
+    drop(reader);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", idle));
+    let (mut seen, mut again, end) = (0, Vec::new(), Instant::now() + PATIENCE);
+    while again.len() < 20 {
+        assert!(Instant::now() < end);
+        let mut taken = Vec::new();
+        reader.poll(7, SECOND, &mut taken).unwrap();
+        assert!(taken.len() <= 7, "there was room for 7, not for {}", taken.len());
+        seen += taken.len();
+        let (new, old): (Vec<_>, Vec<_>) = taken.into_iter().partition(|delivery| delivery.attempt == 1);
+        assert_eq!(settler.ack(&positions(&new)).unwrap(), new.len());
+        again.extend(old);
+    }
+    assert_eq!(seen, 30);
+    again.sort_by_key(|delivery| delivery.position);
+    assert_eq!(payloads(&again), payloads(&first));
+    assert!(again.iter().all(|delivery| delivery.attempt == 2 && delivery.is_redelivered()));
+    // I3: late acknowledgements are not counted, and take nothing away.
+    assert_eq!(late.ack(&positions(&first[..10])).unwrap(), 0);
+    assert_eq!(late.nack(&positions(&first[10..])).unwrap(), 0);
+    assert!(poll(&mut *reader).is_empty());
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 20);
+    assert_eq!(server.unacknowledged("q"), 0);
+}
+
+#[test]
+fn a_source_does_not_take_over_what_it_has_in_hand() {
+    let server = server_with("q", 3);
+    let idle = Duration::from_millis(20);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", idle));
+    let taken = take(&mut *reader, 3);
+    let looked = calls(&server, "xpending");
+    let end = Instant::now() + PATIENCE;
+    while calls(&server, "xpending") < looked + 5 {
+        assert!(Instant::now() < end);
+        let mut more = Vec::new();
+        reader.poll(10, idle, &mut more).unwrap();
+        assert!(more.is_empty(), "{more:?}");
+    }
+    assert_eq!(settler.nack(&positions(&taken)).unwrap(), 3, "nobody else was there");
+    let again = take(&mut *reader, 3);
+    assert!(
+        again.iter().all(|delivery| delivery.attempt == 2),
+        "it was delivered twice, whatever was looked at meanwhile"
+    );
+}
+
+#[test]
+fn i2_a_consumer_of_the_same_name_has_its_own_back_at_once() {
+    let server = server_with("q", 2500);
+    let mut own = source(&server, "q", PATIENCE).consumer("me");
+    let (mut reader, settler) = open(&mut own);
+    assert_eq!(take(&mut *reader, 2400).len(), 2400);
+    drop((reader, settler));
+    let (mut other, _others) = open(&mut source(&server, "q", PATIENCE));
+    assert_eq!(poll(&mut *other).len(), 100, "what is left is not idle");
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE).consumer("me"));
+    let again = take(&mut *reader, 2400);
+    assert!(again.iter().all(|delivery| delivery.attempt == 2));
+    assert_eq!(payloads(&again), (0..2400).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 2400);
+    assert!(poll(&mut *reader).is_empty());
+    assert_eq!(server.unacknowledged("q"), 100);
+}
+
+#[test]
+fn closing_hands_back_and_leaves() {
+    let server = server_with("q", 4);
+    let mut names = Vec::new();
+    for attempt in 1..=2 {
+        let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+        names = consumers(&server, "q");
+        let taken = take(&mut *reader, 4);
+        assert!(taken.iter().all(|delivery| delivery.attempt == attempt));
+        settler.close().unwrap();
+        reader.close().unwrap();
+        // What is pending is not forgotten.
+        assert_eq!(consumers(&server, "q"), names);
+    }
+    assert_eq!(names.len(), 2);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+    let taken = take(&mut *reader, 4);
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 4);
+    settler.close().unwrap();
+    reader.close().unwrap();
+    assert_eq!(consumers(&server, "q"), names, "the third has left");
+}
+
+#[test]
+fn deleted_entries_are_passed_over() {
+    let server = server_with("q", 6);
+    let idle = Duration::from_millis(50);
+    let mut own = source(&server, "q", idle).consumer("me");
+    let (mut reader, settler) = open(&mut own);
+    let taken = take(&mut *reader, 6);
+    let delete = |delivery: &Delivery| {
+        let Position { offset, part, .. } = delivery.position;
+        server.ask(&["XDEL", "q", &format!("{offset}-{part}")]);
+    };
+    taken[..2].iter().for_each(delete);
+    drop((reader, settler));
+    // Its own, and then what another one left.
+    let (mut reader, settler) = open(&mut own);
+    assert_eq!(payloads(&take(&mut *reader, 4)), ["2", "3", "4", "5"]);
+    taken[2..4].iter().for_each(delete);
+    drop((reader, settler));
+    let (mut reader, mut settler) = open(&mut source(&server, "q", idle));
+    let again = take(&mut *reader, 2);
+    assert_eq!(payloads(&again), ["4", "5"]);
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 2);
+    assert!(poll(&mut *reader).is_empty());
+    assert_eq!(server.unacknowledged("q"), 0);
+}
+
+#[test]
+fn a_paused_source_takes_nothing_and_is_alive() {
+    let server = server_with("q", 3);
+    let (mut reader, _settler) = open(&mut source(&server, "q", PATIENCE));
+    let sent = |server: &Server| calls(server, "ping") + calls(server, "xinfo|groups");
+    let (before, mut none) = (sent(&server), Vec::new());
+    let time = Instant::now();
+    while time.elapsed() < SECOND * 2 + SECOND / 2 {
+        reader.poll(0, Duration::from_millis(2), &mut none).unwrap();
+    }
+    let sent = sent(&server) - before;
+    let most = time.elapsed().as_secs() + 1;
+    assert!(sent >= 1 && sent <= most, "{sent} in {most} s");
+    assert!(none.is_empty());
+    assert_eq!(take(&mut *reader, 3).len(), 3);
+}
