@@ -292,8 +292,9 @@ impl Opened {
         let mut state = self.hub.up()?;
         let queue = state.queue(&self.queue);
         let mut settled = 0;
-        for position in positions.iter().filter(|position| position.session == self.number) {
-            if queue.held.get(&position.offset).is_none_or(|held| held.session != self.number) {
+        for position in positions {
+            let own = |held: &Held| held.source == self.number && held.session == position.session;
+            if !queue.held.get(&position.offset).is_some_and(own) {
                 continue;
             }
             if let Some(held) = queue.held.remove(&position.offset) {

@@ -1,5 +1,8 @@
 //! Consumers over an engine whose calls fail.
 
+mod sinks;
+mod users;
+
 use brokers::faulty::{Call, Fault, Faults};
 use fanpool::connect::{CodecError, ConnectError, Consumer, ConsumerBuilder, Memory, Message, Receipt, Utf8};
 use fanpool::{FanOut, Reason, Retry};
@@ -259,80 +262,6 @@ fn a_settler_that_refuses_or_panics_ends_its_consumer() {
 }
 
 #[test]
-fn i4_a_result_that_is_refused_is_buried_and_the_others_are_sent() {
-    for index in [0, 1, 5, usize::MAX] {
-        let broker = filled(100);
-        let receipt = within({
-            let broker = broker.clone();
-            move || {
-                let results = once(3, Fault::Message(index), |call| matches!(call, Call::Publish { .. }));
-                let consumer = start(&broker, &none(), &results, &none());
-                until(|| consumer.counts().acknowledged == 100);
-                consumer.shutdown(PATIENCE)
-            }
-        });
-        nothing_is_lost(&broker, &receipt, 100);
-        let letters = broker.messages("letters");
-        assert_eq!(letters.iter().filter(|letter| reason(letter) == "result-refused").count(), 1, "{index}");
-        assert_eq!(letters.len(), 11, "{index}");
-        if index < 5 {
-            assert_eq!(broker.messages("results").len(), 89, "{index}");
-        }
-    }
-}
-
-#[test]
-fn i4_a_letter_that_is_refused_once_is_sent_smaller() {
-    within(|| {
-        let broker = filled(100);
-        broker.send("from", Message::new([0xff; 10_000]).with_header("own", "x"));
-        let letters = once(1, Fault::Message(0), |call| matches!(call, Call::Publish { .. }));
-        let consumer = start(&broker, &none(), &none(), &letters);
-        until(|| consumer.counts().acknowledged == 101);
-        is_accounted_for(&consumer.shutdown(PATIENCE));
-        let truncated = |letter: &&Message| letter.header("fanpool-truncated").is_some();
-        assert_eq!(broker.messages("letters").iter().filter(truncated).count(), 1);
-        assert_eq!(broker.messages("letters").len(), 11);
-    });
-}
-
-#[test]
-fn i5_a_sink_for_letters_that_refuses_for_good_ends_the_consumer_and_nothing_is_lost() {
-    for fault in [Fault::Message(0), Fault::Message(usize::MAX), Fault::Refused, Fault::Panic] {
-        let broker = filled(100);
-        let receipt = within({
-            let broker = broker.clone();
-            move || {
-                let letters = Faults::new(move |call| matches!(call, Call::Publish { .. }).then_some(fault));
-                start(&broker, &none(), &none(), &letters).join()
-            }
-        });
-        refused(&receipt);
-        if fault != Fault::Message(usize::MAX) {
-            // With that index the sink says that it has stored them all.
-            assert!(broker.messages("letters").is_empty());
-        }
-        nothing_is_lost(&broker, &receipt, 100);
-    }
-}
-
-#[test]
-fn i5_a_sink_for_results_that_refuses_for_good_ends_the_consumer_and_nothing_is_lost() {
-    for fault in [Fault::Refused, Fault::Panic] {
-        let broker = filled(100);
-        let receipt = within({
-            let broker = broker.clone();
-            move || {
-                let results = once(3, fault, |call| matches!(call, Call::Publish { .. }));
-                start(&broker, &none(), &results, &none()).join()
-            }
-        });
-        refused(&receipt);
-        nothing_is_lost(&broker, &receipt, 100);
-    }
-}
-
-#[test]
 fn closing_and_dropping_may_fail_and_panic() {
     let ends = [
         Call::CloseReader,
@@ -450,110 +379,5 @@ fn i1_random_faults_lose_nothing() {
         receipts.iter().for_each(is_accounted_for);
         nothing_is_lost(&broker, receipts.last().unwrap(), 200);
         assert!(broker.messages("from").is_empty());
-    }
-}
-
-#[derive(Debug)]
-struct Rude;
-
-impl fmt::Display for Rude {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::panic::resume_unwind(Box::new("no text"))
-    }
-}
-
-impl Drop for Rude {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            std::panic::resume_unwind(Box::new("no end"));
-        }
-    }
-}
-
-#[test]
-fn i4_errors_whose_text_and_drop_panic_are_buried() {
-    within(|| {
-        let broker = filled(20);
-        let consumer = FanOut::builder(|_: String| Err::<(), _>(Rude))
-            .retry(Retry::fixed(SOON).max_attempts(2))
-            .consume(broker.source("from"), Utf8)
-            .dead_letter(broker.sink("letters"))
-            .start()
-            .unwrap();
-        until(|| consumer.counts().acknowledged == 20);
-        let receipt = consumer.shutdown(PATIENCE);
-        assert!(receipt.error.is_none(), "{receipt}");
-        nothing_is_lost(&broker, &receipt, 20);
-    });
-}
-
-#[test]
-fn i4_codecs_that_fail_and_panic_bury_their_message() {
-    within(|| {
-        let broker = filled(40);
-        let decode = |delivery: &fanpool::connect::Delivery| {
-            let text = String::from_utf8_lossy(delivery.message.payload()).into_owned();
-            match &*text {
-                "1" => Err(CodecError::new("not one")),
-                "2" => std::panic::resume_unwind(Box::new("not two")),
-                _ => Ok(text),
-            }
-        };
-        let encode = |text: String| match &*text {
-            "3" => Err(CodecError::new("not three")),
-            "4" => std::panic::resume_unwind(Box::new("not four")),
-            _ => Ok(Message::new(text)),
-        };
-        let consumer = FanOut::builder(Ok::<String, String>)
-            .consume(broker.source("from"), decode)
-            .publish(broker.sink("results"), encode)
-            .dead_letter(broker.sink("letters"))
-            .start()
-            .unwrap();
-        until(|| consumer.counts().acknowledged == 40);
-        nothing_is_lost(&broker, &consumer.shutdown(PATIENCE), 40);
-        let mut reasons: Vec<_> = broker.messages("letters").iter().map(reason).collect();
-        reasons.sort_unstable();
-        assert_eq!(reasons, ["undecodable", "undecodable", "unencodable", "unencodable"]);
-    });
-}
-
-/// The consumer is stopped and dropped by its own handlers.
-#[test]
-fn handlers_may_end_their_consumer() {
-    for drops in [true, false] {
-        within(move || {
-            let broker = filled(100);
-            let slot: Arc<std::sync::Mutex<Option<Consumer>>> = Arc::default();
-            let (own, ended) = (slot.clone(), Arc::new(AtomicUsize::new(0)));
-            let count = ended.clone();
-            let builder = FanOut::builder(move |text: String| {
-                if text == "50" {
-                    until(|| own.lock().unwrap().is_some());
-                    let consumer = own.lock().unwrap().take();
-                    match consumer {
-                        Some(consumer) if drops => drop(consumer),
-                        Some(consumer) => {
-                            consumer.control().stop();
-                            *own.lock().unwrap() = Some(consumer);
-                        }
-                        None => {}
-                    }
-                    count.fetch_add(1, SeqCst);
-                }
-                Ok::<_, String>(text)
-            });
-            let builder: ConsumerBuilder<_, _> = builder.workers(2).window(16).consume(broker.source("from"), Utf8);
-            let consumer =
-                builder.publish(broker.sink("results"), Utf8).dead_letter(broker.sink("letters")).start().unwrap();
-            *slot.lock().unwrap() = Some(consumer);
-            until(|| ended.load(SeqCst) == 1);
-            if !drops {
-                let consumer = slot.lock().unwrap().take().unwrap();
-                nothing_is_lost(&broker, &consumer.join(), 100);
-            }
-            until(|| broker.in_hand("from") == 0);
-            until(|| broker.messages("from").len() + broker.messages("results").len() == 100);
-        });
     }
 }
