@@ -1,7 +1,7 @@
 //! Messages of a broker, taken, handled by an empty handler and acknowledged, with a window of 1,000: beside the client alone, in a loop that
 //! does the same.
 //!
-//! `cargo bench -p benches --bench connect --features brokers -- [redis|rabbitmq|kafka]... [ROUNDS]`. Starts the brokers on loopback, and needs what
+//! `cargo bench -p benches --bench connect --features brokers -- [memory|redis|rabbitmq|kafka]... [ROUNDS]`. Starts the brokers on loopback, and needs what
 //! `.ci/servers` installs. Each round is a queue of its own; the time is that from the first message to the last acknowledgement.
 
 use benches::median;
@@ -23,7 +23,8 @@ fn main() {
     let asked = |engine: &str| {
         arguments.iter().all(|one| one.parse::<usize>().is_ok()) || arguments.iter().any(|one| one == engine)
     };
-    let ways: [(&str, usize, &[(&str, Way)]); 3] = [
+    let ways: [(&str, usize, &[(&str, Way)]); 4] = [
+        ("memory", 500_000, &[("fanpool", ours), ("poll and ack alone", memory_alone)]),
         ("redis", 200_000, &[("fanpool", ours), ("redis", redis_alone)]),
         ("rabbitmq", 50_000, &[("fanpool", ours), ("lapin", lapin_alone), ("lapin, each ack awaited", lapin_awaited)]),
         ("kafka", 60_000, &[("fanpool", ours), ("rdkafka", rdkafka_alone)]),
@@ -108,6 +109,19 @@ fn redis_alone(spec: &str, queue: &str, messages: usize) -> Duration {
     began.map_or(Duration::ZERO, |began| began.elapsed())
 }
 
+fn memory_alone(spec: &str, queue: &str, messages: usize) -> Duration {
+    let (mut source, _) = brokers::open(spec, queue);
+    let (mut reader, mut settler) = source.open(WINDOW).expect("it opens");
+    let began = Instant::now();
+    let (mut taken, mut done) = (Vec::new(), 0);
+    while done < messages {
+        reader.poll(WINDOW, Duration::from_secs(1), &mut taken).expect("it goes on");
+        let positions: Vec<_> = taken.drain(..).map(|delivery: fanpool::connect::Delivery| delivery.position).collect();
+        done += settler.ack(&positions).expect("it goes on");
+    }
+    began.elapsed()
+}
+
 fn lapin_loop(spec: &str, queue: &str, messages: usize, awaits: bool) -> Duration {
     use async_io::block_on;
     use lapin::message::Delivery;
@@ -135,9 +149,11 @@ fn lapin_loop(spec: &str, queue: &str, messages: usize, awaits: bool) -> Duratio
                 acks.push(Box::pin(ack));
                 // Awaited together, a quarter of the window at a time.
                 if acks.len() == WINDOW / 4 || at + 1 == messages {
-                    for ack in acks.drain(..) {
-                        ack.await?;
-                    }
+                    std::future::poll_fn(|context| {
+                        acks.retain_mut(|ack| ack.as_mut().poll(context).is_pending());
+                        if acks.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+                    })
+                    .await;
                 }
             }
         }
