@@ -37,7 +37,7 @@ fn no_source_is_left_out_while_others_are_busy() {
     let sources = (0..).zip(sources).map(|(at, source): (usize, _)| (at, source));
     let (names, sources): (Vec<usize>, Vec<_>) = sources.unzip();
     let merged: Vec<usize> = fan_in(sources).collect();
-    assert_eq!(merged.len(), lengths.iter().sum());
+    assert_eq!(merged.len(), lengths.iter().sum::<usize>());
     for (turn, items) in merged[..40].chunks(4).enumerate() {
         assert_eq!(items, [turn; 4], "{names:?}");
     }

@@ -204,7 +204,7 @@ fn e1_a_source_may_lie_about_its_length() {
                     let ok: Result<Vec<_>, ()> = pool.map(source(), Ok).try_collect();
                     assert!(ok.unwrap().into_iter().eq(0..len));
                     assert_eq!(pool.map(source(), |n| n).count() as u64, len);
-                    assert_eq!(pool.map(source(), |n| n).sum::<u64>(), (0..len).sum());
+                    assert_eq!(pool.map(source(), |n| n).sum::<u64>(), (0..len).sum::<u64>());
                     let mut last = None;
                     pool.map(source(), |n| n).progress(|done, _| last = Some(done)).for_each(drop);
                     assert_eq!(last, Some(len as usize));

@@ -169,7 +169,7 @@ fn e4_the_weight_in_flight_never_exceeds_its_bound() {
                 delivered.fetch_add(weight(&n), Ordering::SeqCst);
             });
             assert!(most.into_inner() <= max.max(10));
-            assert_eq!(delivered.into_inner(), (0..3000).map(|n| weight(&n)).sum());
+            assert_eq!(delivered.into_inner(), (0..3000).map(|n| weight(&n)).sum::<usize>());
         }
     });
 }

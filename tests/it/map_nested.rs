@@ -215,7 +215,7 @@ fn c7_many_threads_map_on_one_pool() {
                             let results = pool.map(0..len, |n| collatz(n as u64).1).collect::<Vec<_>>();
                             assert!(results.into_iter().eq((0..len).map(|n| collatz(n as u64).1)));
                             let sum = pool.map((0..len).filter(|n| n % 2 == 0), |n| n).window(9).sum::<usize>();
-                            assert_eq!(sum, (0..len).step_by(2).sum());
+                            assert_eq!(sum, (0..len).step_by(2).sum::<usize>());
                         }
                     });
                 }

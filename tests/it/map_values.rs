@@ -94,7 +94,7 @@ fn reduce_keeps_the_order_of_an_operator_that_needs_it() {
                 assert_eq!(folded, serial);
             }
             assert_eq!(pool.map(0..0, |n: u8| n).reduce(|| 77, |left, _| left), 77);
-            assert_eq!(pool.map(1..=20_u64, |n| n).reduce(|| 1, |left, right| left * right), (1..=20).product());
+            assert_eq!(pool.map(1..=20_u64, |n| n).reduce(|| 1, |left, right| left * right), (1..=20).product::<u64>());
         }
     });
 }
@@ -127,8 +127,8 @@ fn sums_counts_and_parts() {
     within(|| {
         for workers in [1, 4] {
             let pool = pool(workers);
-            assert_eq!(pool.map(0..5000_u64, |n| n).sum::<u64>(), (0..5000).sum());
-            assert_eq!(pool.map(0..5000_u64, |n| n).unordered().sum::<u64>(), (0..5000).sum());
+            assert_eq!(pool.map(0..5000_u64, |n| n).sum::<u64>(), (0..5000).sum::<u64>());
+            assert_eq!(pool.map(0..5000_u64, |n| n).unordered().sum::<u64>(), (0..5000).sum::<u64>());
             assert_eq!(pool.map((0..5000).filter(|n| n % 2 == 0), |n| n).count(), 2500);
             assert_eq!(pool.map([0.5_f64; 64], |n| n).sum::<f64>(), 32.0);
             let parity = |n: usize| if n % 3 == 0 { Err(n) } else { Ok(n * 2) };

@@ -85,6 +85,7 @@ fn decode(text: &str) -> Result<String, &'static str> {
 }
 
 #[cfg(all(test, not(fanpool_loom)))]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 

@@ -25,7 +25,7 @@ use futures_lite::future::poll_once;
 use futures_lite::stream::Stream;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Consumer, Queue};
+use lapin::{Channel, Consumer, ErrorKind, Queue};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -227,6 +227,10 @@ impl Connector {
                 Err(fault) => live.connected.error(&self.at(), fault),
             };
         };
+        if matches!(error.kind(), ErrorKind::ParsingError(_)) {
+            let what = format!("{}: the client cannot read one of the next messages", self.at());
+            return refused(what, "take it out of the queue with another client: a header's name may not be UTF-8");
+        }
         let fault = Fault::from(error);
         match fault.code() {
             // Of something that was allowed when it began: an acknowledgement that came too late for the broker.

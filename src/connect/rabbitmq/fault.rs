@@ -100,6 +100,7 @@ impl Fault {
 }
 
 #[cfg(all(test, not(fanpool_loom)))]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use lapin::protocol::AMQPError;

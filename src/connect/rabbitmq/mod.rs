@@ -51,8 +51,11 @@ const ENGINE: &str = "rabbitmq";
 /// | attempt | `x-delivery-count` of a quorum queue and 1; else 2 if delivered before |
 ///
 /// Messages of other clients are taken as they are: strings and byte arrays become headers as bytes, other values as text, and properties
-/// such as the content type are left out. Names and values of headers fill 127 KiB at most, with the broker's default frames. A header whose
-/// name is not UTF-8 ends the connection that it is delivered to: the client cannot read it.
+/// such as the content type are left out. Names and values of headers fill 124 KiB at most, with the broker's default frames.
+///
+/// What the client, lapin 4.12, cannot read: a header whose name is not UTF-8, which is [`ConnectError::Refused`](super::ConnectError) for
+/// whoever polls; and header tables that are nested thousands deep, which overflow the stack of its thread and so **end the process**. Let
+/// only those send to a queue whom you would let stop its consumers.
 ///
 /// # Promises
 ///

@@ -3,6 +3,8 @@
 //! Everything ends with the process that started it, however that ends: beside each process a shell waits for the end of its input, and
 //! kills then.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a test may fail")]
+
 use crate::{Broker, Promises};
 use fanpool::connect::{Message, RabbitMq, Sink, Source};
 use lapin::options::{
@@ -36,6 +38,7 @@ const READY: Duration = Duration::from_secs(90);
 pub struct Server {
     directory: PathBuf,
     port: u16,
+    tls_port: u16,
     distribution: u16,
     mapper: u16,
     node: String,
@@ -55,7 +58,7 @@ impl Running {
     fn start(command: &mut Command) -> Running {
         let process = command.stdin(Stdio::null()).process_group(0).spawn().unwrap();
         let group = process.id().to_string();
-        Running { process, watch: at_the_end("kill -9 -- -\"$1\"", &group) }
+        Running { process, watch: at_the_end("kill -9 -\"$1\"", &group) }
     }
 
     fn kill(mut self) {
@@ -90,6 +93,22 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
+/// Makes an authority and a certificate of `localhost`.
+fn certify(directory: &Path) {
+    fs::write(directory.join("names"), "subjectAltName = DNS:localhost\n").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for arguments in [
+        format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=fanpool-tests -days 2"),
+        format!("req {key} -keyout key.pem -out request.pem -subj /CN=localhost"),
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names"
+            .into(),
+    ] {
+        let mut openssl = Command::new("openssl");
+        let done = openssl.args(arguments.split(' ')).current_dir(directory).output().expect("openssl is installed");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 impl Server {
     /// Starts a node, and waits until it is ready.
     ///
@@ -107,7 +126,7 @@ impl Server {
         let directory = std::env::temp_dir().join(&name);
         fs::create_dir_all(&directory).unwrap();
         let remove = at_the_end("sleep 1; rm -rf \"$1\"", directory.to_str().unwrap());
-        let [port, distribution, mapper] = free_ports();
+        let [port, tls_port, distribution, mapper] = free_ports();
         let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
         write(
             "rabbitmq.conf",
@@ -117,6 +136,17 @@ impl Server {
                  default_pass = {PASSWORD}\nmax_message_size = {LARGEST}\n"
             ),
         );
+        if cfg!(feature = "rabbitmq-tls") {
+            certify(&directory);
+            let at = |name: &str| directory.join(name).display().to_string();
+            let more = format!(
+                "listeners.ssl.local = 127.0.0.1:{tls_port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n",
+                at("cert.pem"),
+                at("key.pem")
+            );
+            let mut file = fs::OpenOptions::new().append(true).open(directory.join("rabbitmq.conf")).unwrap();
+            file.write_all(more.as_bytes()).unwrap();
+        }
         write("advanced.config", "[].");
         write("enabled_plugins", "[].");
         write(".erlang.cookie", &format!("COOKIE{}", name.replace('-', "")));
@@ -126,7 +156,8 @@ impl Server {
         let _mapper = Running::start(&mut map);
         let running = Mutex::new(None);
         let node = format!("{name}@localhost");
-        let server = Server { directory, port, distribution, mapper, node, running, _mapper, _directory: remove };
+        let server =
+            Server { directory, port, tls_port, distribution, mapper, node, running, _mapper, _directory: remove };
         server.boot();
         server
     }
@@ -201,6 +232,12 @@ impl Server {
         self.port
     }
 
+    /// Where it speaks TLS, as `localhost`, and the authority that says so, in PEM. With the feature `rabbitmq-tls`.
+    #[must_use]
+    pub fn tls(&self) -> (u16, String) {
+        (self.tls_port, fs::read_to_string(self.directory.join("ca.pem")).unwrap())
+    }
+
     /// How to connect as the user that may do everything.
     #[must_use]
     pub fn client(&self) -> RabbitMq {
@@ -209,17 +246,31 @@ impl Server {
 
     /// Evaluates an Erlang expression in the node; returns its value as text.
     pub fn eval(&self, expression: &str) -> String {
+        let mut output = self.call(expression);
+        // A node that is busy may not let it in; nothing was evaluated then.
+        for _ in 0..20 {
+            if !output.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            output = self.call(expression);
+        }
+        let value = output.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
+        value.unwrap_or_else(|| panic!("{expression}: {output}")).to_owned()
+    }
+
+    fn call(&self, expression: &str) -> String {
         let mut call = Command::new("erl_call")
             .args(["-e", "-c", &fs::read_to_string(self.directory.join(".erlang.cookie")).unwrap()])
             .args(["-address", &format!("localhost:{}", self.distribution)])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("erl_call of Debian's erlang-base");
-        call.stdin.take().unwrap().write_all(expression.as_bytes()).unwrap();
-        let output = String::from_utf8(call.wait_with_output().unwrap().stdout).unwrap();
-        let value = output.strip_prefix("{ok, ").and_then(|rest| rest.strip_suffix('}'));
-        value.unwrap_or_else(|| panic!("{expression}: {output}")).to_owned()
+        // It may have ended already.
+        let _ = call.stdin.take().unwrap().write_all(format!("{expression}\n").as_bytes());
+        String::from_utf8(call.wait_with_output().unwrap().stdout).unwrap()
     }
 
     /// Has it close the connections that call themselves so; returns how many there were.
@@ -255,6 +306,10 @@ impl Server {
             }
             channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
         });
+        if quorum {
+            // Which it does half a second later: killed before, the node would know of the queue and not how to start it.
+            self.eval("[dets:sync(T) || T <- dets:all()].");
+        }
     }
 
     /// Deletes a queue.
