@@ -2,6 +2,11 @@
 #![cfg(feature = "redis")]
 
 use brokers::redis::Server;
+use std::sync::OnceLock;
 
-// One for each case: it ends with the thread that has started it.
-brokers::conformance!(Server::start());
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(Server::start)
+}
+
+brokers::conformance!(server());

@@ -20,13 +20,30 @@ pub mod sharing;
 mod support;
 
 use crate::Broker;
-use std::sync::{PoisonError, RwLock};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{PoisonError, RwLock, mpsc};
+use std::thread;
 
 /// Cases hold it shared, those that stop the broker alone.
 static BROKER: RwLock<()> = RwLock::new(());
 
-/// Runs one case; no other at the same time if it is to be alone.
-pub fn run(case: fn(&dyn Broker), alone: bool, broker: &dyn Broker) {
+/// Runs one case on a broker; no other at the same time if it is to be alone.
+///
+/// On a thread that stays: a server that is bound to the thread that has started it, by `PR_SET_PDEATHSIG`, is there for other cases, too.
+pub fn run<B: Broker>(case: fn(&dyn Broker), alone: bool, broker: impl FnOnce() -> B + Send + 'static) {
+    let (done, end) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = done.send(panic::catch_unwind(AssertUnwindSafe(|| turn(case, alone, &broker()))));
+        loop {
+            thread::park();
+        }
+    });
+    if let Err(payload) = end.recv().unwrap() {
+        panic::resume_unwind(payload);
+    }
+}
+
+fn turn(case: fn(&dyn Broker), alone: bool, broker: &dyn Broker) {
     if alone {
         let _turn = BROKER.write().unwrap_or_else(PoisonError::into_inner);
         case(broker);
@@ -48,7 +65,7 @@ macro_rules! lists {
         pub mod all {
             use crate::Broker;
             $(pub fn $list(broker: &dyn Broker) {
-                $(super::run(super::$list::$case, $alone, broker);)*
+                $(super::turn(super::$list::$case, $alone, broker);)*
             })*
         }
 
@@ -61,7 +78,7 @@ macro_rules! lists {
                     use super::*;
                     $(#[test]
                     fn $case() {
-                        $crate::conformance::run($crate::conformance::$list::$case, $alone, &$d broker);
+                        $crate::conformance::run($crate::conformance::$list::$case, $alone, || $d broker);
                     })*
                 })*
             };

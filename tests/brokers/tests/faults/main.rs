@@ -1,5 +1,7 @@
 //! Consumers over an engine whose calls fail.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod sinks;
 mod users;
 
