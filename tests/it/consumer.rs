@@ -601,7 +601,7 @@ fn i1_a_shutdown_is_not_held_up_by_brokers_that_are_down() {
             (0..20).for_each(|n| broker.send("in", Message::new(n.to_string())));
             let hooks = |own: usize| {
                 hook(move |call| match call {
-                    Call::Publish(_) | Call::Ack(_) | Call::Nack(_) | Call::CloseSettler if own == down => {
+                    Call::Publish(_) | Call::Ack(_) | Call::Nack | Call::CloseSettler if own == down => {
                         Step::Fail(lost())
                     }
                     _ => Step::Go,

@@ -529,7 +529,7 @@ fn i1_a_broker_that_was_given_up_is_not_called_for_every_batch() {
                 let _ = gate.lock().unwrap().recv();
                 Step::Go
             }
-            Call::Ack(_) | Call::Nack(_) | Call::CloseSettler => {
+            Call::Ack(_) | Call::Nack | Call::CloseSettler => {
                 called.fetch_add(1, Ordering::SeqCst);
                 Step::Fail(lost())
             }
