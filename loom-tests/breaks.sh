@@ -138,7 +138,7 @@ resized_above_max          elastic_attacked::no_size_that_is_set_gives_more_thre
 paused_pools_grow          elastic_attacked::g2_a_paused_pool_does_not_grow
 settling_wakes_no_feeder   consumer::a_feeder_that_waits_for_room_is_woken
 handed_back_to_a_feeder    consumer::i4_what_was_delivered_too_often_is_not_handled
-given_up_is_tried_again    consumer_attacked::i1_a_broker_that_was_given_up_is_not_called_for_every_batch
+given_up_is_tried_again    consumer_faults::i1_a_broker_that_was_given_up_is_not_called_for_every_batch
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
 "
 

@@ -260,7 +260,7 @@ fn source_hook(case: &Arc<Case>, broker: &Memory, log: &Arc<Log>) -> Hook {
             }
             case.step(&settles, case.settler, None)
         }
-        Call::Nack(_) | Call::CloseSettler => case.step(&settles, case.settler, None),
+        Call::Nack | Call::CloseSettler => case.step(&settles, case.settler, None),
         Call::CloseReader => case.step(&reads, case.reader, None),
         _ => Step::Go,
     })

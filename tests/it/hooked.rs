@@ -18,7 +18,7 @@ pub(crate) enum Call<'c> {
     Lag,
     CloseReader,
     Ack(&'c [Position]),
-    Nack(&'c [Position]),
+    Nack,
     CloseSettler,
     OpenSink,
     Publish(&'c [Message]),
@@ -35,8 +35,6 @@ pub(crate) enum Step {
     After(ConnectError),
     /// What it was asked to, and says that number. Of a poll: takes so many.
     Says(usize),
-    /// Nothing, and is at its end.
-    End,
 }
 
 pub(crate) type Hook = Arc<dyn Fn(Call<'_>) -> Step + Send + Sync>;
@@ -96,7 +94,7 @@ fn call<R>(step: Step, call: impl FnOnce() -> Result<R, ConnectError>) -> Result
             let _ = call();
             Err(error)
         }
-        Step::Go | Step::Says(_) | Step::End => call(),
+        Step::Go | Step::Says(_) => call(),
     }
 }
 
@@ -118,7 +116,6 @@ impl Reader for HookedReader {
         let before = into.len();
         let polled = match (self.1)(Call::Poll(room)) {
             Step::Says(room) => self.0.poll(room, wait, into),
-            Step::End => Ok(Polled::End),
             step => call(step, || self.0.poll(room, wait, into)),
         };
         let _ = (self.1)(Call::Took(&into[before..]));
@@ -144,7 +141,7 @@ impl Settler for HookedSettler {
     }
 
     fn nack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
-        match (self.1)(Call::Nack(positions)) {
+        match (self.1)(Call::Nack) {
             Step::Says(number) => self.0.nack(positions).map(|_| number),
             step => call(step, || self.0.nack(positions)),
         }

@@ -15,6 +15,8 @@ mod callbacks;
 mod consumer;
 mod consumer_attacked;
 mod consumer_case;
+mod consumer_ends;
+mod consumer_faults;
 mod consumer_property;
 mod demands_executor;
 mod demands_pipeline;
