@@ -4,6 +4,8 @@
 //! `cargo bench -p benches --bench connect --features brokers -- [memory|redis|rabbitmq|kafka]... [ROUNDS]`. Starts the brokers on loopback, and needs what
 //! `.ci/servers` installs. Each round is a queue of its own; the time is that from the first message to the last acknowledgement.
 
+#![allow(clippy::expect_used, clippy::type_complexity, reason = "it ends with whatever goes wrong")]
+
 use benches::median;
 use brokers::Broker;
 use fanpool::FanOut;

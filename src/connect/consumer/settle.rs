@@ -124,11 +124,7 @@ impl<R, E: Display> Collector<R, E> {
         let mut entries = Vec::with_capacity(BATCH);
         while let Ok(first) = self.output.recv() {
             batch.push(first);
-            while batch.len() < BATCH
-                && let Ok(outcome) = self.output.try_recv()
-            {
-                batch.push(outcome);
-            }
+            batch.extend(std::iter::from_fn(|| self.output.try_recv().ok()).take(BATCH - 1));
             self.shared.take_out(batch.iter().map(|outcome| outcome.seq), &mut entries);
             self.settle(&mut batch, &mut entries);
             entries.clear();
