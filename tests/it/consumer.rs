@@ -4,7 +4,7 @@ use crate::hooked::{
     Call, HookedSink, HookedSource, Step, adds_up, header, hook, numbers, refused, refused_message, texts,
 };
 use crate::{quiet_panic, within};
-use fanpool::connect::{Bytes, CodecError, ConnectError, Many, Memory, Message, Raw, Utf8, WithKey};
+use fanpool::connect::{Bytes, CodecError, ConnectError, Delivery, Many, Memory, Message, Raw, Utf8, WithKey};
 use fanpool::testing::ManualClock;
 use fanpool::trace::TraceParent;
 use fanpool::{CircuitBreaker, FanOut, Retry, Route};
@@ -161,7 +161,7 @@ fn i4_poison_is_buried_with_its_reason_and_the_others_go_on() {
         broker.end("in");
         let consumer = FanOut::builder(|text: String| text.parse::<u8>().map(|n| n.to_string()))
             .window(1)
-            .consume(broker.source("in"), |message: &Message| match message.payload() {
+            .consume(broker.source("in"), |delivery: &Delivery| match delivery.message.payload() {
                 b"panics" => quiet_panic("a poison"),
                 payload => String::from_utf8(payload.to_vec()).map_err(CodecError::new),
             })

@@ -2,7 +2,7 @@
 
 use crate::hooked::{Call, Hook, HookedSink, HookedSource, Step, adds_up, header, hook, numbers, texts};
 use crate::{Bomb, quiet_panic, within};
-use fanpool::connect::{CodecError, ConnectError, Consumer, Encode, Memory, Message, Receipt, Utf8};
+use fanpool::connect::{CodecError, ConnectError, Consumer, Delivery, Encode, Memory, Message, Receipt, Utf8};
 use fanpool::{FanOut, Retry};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -113,9 +113,9 @@ fn b2_codecs_engines_and_handlers_whose_drop_panics_hang_nobody() {
             })
         };
         let bomb = Bomb;
-        let decode = move |message: &Message| {
+        let decode = move |delivery: &Delivery| {
             let _ = &bomb;
-            std::str::from_utf8(message.payload()).map(str::to_owned).map_err(CodecError::new)
+            std::str::from_utf8(delivery.message.payload()).map(str::to_owned).map_err(CodecError::new)
         };
         let consumer = FanOut::builder(echo)
             .consume(HookedSource(broker.source("in"), hook()), decode)
@@ -245,9 +245,9 @@ fn b7_engines_and_codecs_may_end_their_own_consumer() {
                     Step::Go
                 });
                 let consumer = FanOut::builder(echo)
-                    .consume(HookedSource(broker.source("in"), source), move |message: &Message| {
+                    .consume(HookedSource(broker.source("in"), source), move |delivery: &Delivery| {
                         at_decode(3);
-                        Ok(String::from_utf8(message.payload().to_vec()).unwrap())
+                        Ok(String::from_utf8(delivery.message.payload().to_vec()).unwrap())
                     })
                     .publish(HookedSink(broker.sink("out"), sink), move |text: String| {
                         at_encode(4);

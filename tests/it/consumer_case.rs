@@ -2,7 +2,7 @@
 
 use crate::hooked::{Call, Hook, HookedSink, HookedSource, Step, hook, lost, refused, refused_message};
 use crate::quiet_panic;
-use fanpool::connect::{CodecError, Encode, Memory, Message, Position, Receipt};
+use fanpool::connect::{CodecError, Delivery, Encode, Memory, Message, Position, Receipt};
 use fanpool::{Clock, FanOut, OnError, Retry};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -282,7 +282,7 @@ fn run(case: &Arc<Case>, broker: &Memory, log: &Arc<Log>) -> Option<Receipt> {
     let sink = HookedSink(broker.sink("out"), sink_hook(case, case.sink, 3));
     let letters = HookedSink(broker.sink("failed"), sink_hook(case, case.letters, 4));
     let (handles, decodes) = (case.clone(), case.clone());
-    let decode = move |message: &Message| decodes.decode(message);
+    let decode = move |delivery: &Delivery| decodes.decode(&delivery.message);
     macro_rules! start {
         ($service:expr) => {{
             let mut service = $service.window(case.window).workers(case.workers);
