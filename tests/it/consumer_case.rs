@@ -1,41 +1,14 @@
 //! Random consumers, of which nothing is random but their seed, and what must be true of all.
 
-use crate::hooked::{Call, Hook, HookedSink, HookedSource, Step, hook, lost, refused, refused_message};
+use crate::hooked::{Call, Chance, Hook, HookedSink, HookedSource, Step, hook, lost, mix, refused, refused_message};
 use crate::quiet_panic;
 use fanpool::connect::{CodecError, Delivery, Encode, Memory, Message, Position, Receipt};
 use fanpool::{Clock, FanOut, OnError, Retry};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(1);
-
-fn mix(state: u64) -> u64 {
-    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ (state >> 31)
-}
-
-/// Numbers that follow from a seed, also if several threads draw.
-#[derive(Debug)]
-struct Chance(u64, AtomicU64);
-
-impl Chance {
-    fn new(seed: u64) -> Chance {
-        Chance(mix(seed), AtomicU64::new(0))
-    }
-
-    fn below(&self, n: u64) -> u64 {
-        mix(self.0 ^ mix(self.1.fetch_add(1, Ordering::Relaxed))) % n
-    }
-
-    /// Once in so many; 0 is never.
-    fn once_in(&self, n: u64) -> bool {
-        n > 0 && self.below(n) == 0
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {

@@ -5,6 +5,7 @@ use fanpool::connect::{
     ConnectError, Delivery, Memory, MemorySink, MemorySource, Message, Polled, Position, Reader, Settler, Sink, Source,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What an engine is asked to do.
@@ -41,6 +42,32 @@ pub(crate) type Hook = Arc<dyn Fn(Call<'_>) -> Step + Send + Sync>;
 
 pub(crate) fn hook(hook: impl Fn(Call<'_>) -> Step + Send + Sync + 'static) -> Hook {
     Arc::new(hook)
+}
+
+pub(crate) fn mix(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+/// Numbers that follow from a seed, also if several threads draw.
+#[derive(Debug)]
+pub(crate) struct Chance(u64, AtomicU64);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Chance {
+        Chance(mix(seed), AtomicU64::new(0))
+    }
+
+    pub(crate) fn below(&self, n: u64) -> u64 {
+        mix(self.0 ^ mix(self.1.fetch_add(1, Ordering::Relaxed))) % n
+    }
+
+    /// Once in so many; 0 is never.
+    pub(crate) fn once_in(&self, n: u64) -> bool {
+        n > 0 && self.below(n) == 0
+    }
 }
 
 pub(crate) fn lost() -> ConnectError {
