@@ -312,7 +312,10 @@ pub fn i4_a_result_that_is_refused_is_buried(broker: &dyn Broker) {
     .unwrap();
     until_acknowledged(&consumer, 10);
     end(consumer);
-    assert_eq!(dumped(broker, &queues.results), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    // Some perhaps twice, if the sink had to reach its broker anew.
+    let mut results = dumped(broker, &queues.results);
+    results.dedup();
+    assert_eq!(results, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
     assert_eq!(dumped(broker, &queues.letters), [4]);
     assert_eq!(text(&broker.dump(&queues.letters)[0], "fanpool-reason"), "result-refused");
 }

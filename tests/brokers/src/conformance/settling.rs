@@ -131,7 +131,7 @@ pub fn attempts_are_counted(broker: &dyn Broker) {
 pub fn acknowledging_twice_counts_once(broker: &dyn Broker) {
     let queue = queue(broker, "twice");
     send(broker, &queue, 0..6);
-    let mut member = Member::join(broker, &queue, 10);
+    let mut member = Member::join(broker, &queue, 100);
     let came = member.take(6);
     let twice = [&came[..3], &came[..3]].concat();
     assert_eq!(member.ack(&twice), 3);
@@ -155,7 +155,7 @@ pub fn settling_nothing_settles_nothing(broker: &dyn Broker) {
 pub fn unknown_positions_settle_nothing(broker: &dyn Broker) {
     let queue = queue(broker, "unknown");
     send(broker, &queue, 0..4);
-    let mut member = Member::join(broker, &queue, 10);
+    let mut member = Member::join(broker, &queue, 100);
     let came = member.take(4);
     let known = came[0].position;
     let unknown = [
