@@ -99,6 +99,10 @@ hedge_lands_late           policies::outcomes_of_a_key_whose_first_item_is_run_t
 first_failure_decides      policies::two_failures_of_one_item
 hedged_after_the_stop      policies::no_second_attempt_after_a_stop
 verdict_stops_nothing      policies::fail_fast_against_the_last_success
+fed_wakes_nobody           consumer::a_close_against_feeding
+fed_is_not_awaited         consumer::a_stop_of_the_service_against_feeding
+settled_wakes_nobody       consumer::the_end_of_the_source_against_the_last_outcome
+left_is_forgotten          consumer::a_stop_of_the_service_against_feeding
 notifier_leaves_without_a_look  monitor::an_alert_against_the_end_of_the_delivery_before_it
 notifier_leaves_silently   monitor::an_alert_against_the_end_of_the_delivery_before_it
 look_ends_silently         monitor::two_looks_at_once
@@ -132,6 +136,9 @@ unfit_is_replaced          elastic_attacked::a5_a_start_hook_that_always_panics_
 hook_is_idle               elastic_attacked::d3_a_start_hook_that_blocks_does_not_hold_a_timeout_up
 resized_above_max          elastic_attacked::no_size_that_is_set_gives_more_threads_than_max
 paused_pools_grow          elastic_attacked::g2_a_paused_pool_does_not_grow
+settling_wakes_no_feeder   consumer::a_feeder_that_waits_for_room_is_woken
+handed_back_to_a_feeder    consumer::i4_what_was_delivered_too_often_is_not_handled
+given_up_is_tried_again    consumer_faults::i1_a_broker_that_was_given_up_is_not_called_for_every_batch
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
 "
 

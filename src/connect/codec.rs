@@ -75,7 +75,6 @@ impl CodecError {
     ///
     /// See [`Decode`].
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "so that it can be given to `map_err`")]
     pub fn new(what: impl fmt::Display) -> CodecError {
         CodecError { what: what.to_string() }
     }

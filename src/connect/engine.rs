@@ -4,6 +4,13 @@ use super::error::ConnectError;
 use super::message::{Delivery, Message, Position};
 use std::time::Duration;
 
+/// The halves of an open source: what takes messages, and what is told of what became of them.
+///
+/// # Examples
+///
+/// See [`Source`].
+pub type Halves = (Box<dyn Reader>, Box<dyn Settler>);
+
 /// A source of messages that are acknowledged one by one.
 ///
 /// [`open`](Source::open) gives its two halves, each of which is used by one thread at a time: the reader by the thread that feeds
@@ -36,7 +43,7 @@ pub trait Source: Send {
     ///
     /// [`ConnectError::Lost`] if the broker cannot be reached, after which it may be called again; [`ConnectError::Refused`] if
     /// calling again would not help.
-    fn open(&mut self, window: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError>;
+    fn open(&mut self, window: usize) -> Result<Halves, ConnectError>;
 }
 
 /// Whether a source goes on.
@@ -145,7 +152,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
         (**self).engine()
     }
 
-    fn open(&mut self, window: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+    fn open(&mut self, window: usize) -> Result<Halves, ConnectError> {
         (**self).open(window)
     }
 }

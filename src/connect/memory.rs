@@ -324,7 +324,7 @@ impl Source for MemorySource {
         ENGINE
     }
 
-    fn open(&mut self, _: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+    fn open(&mut self, _: usize) -> Result<super::Halves, ConnectError> {
         let mut state = self.hub.up()?;
         state.sources += 1;
         let opened = Opened { hub: self.hub.clone(), queue: self.queue.clone(), number: state.sources };

@@ -96,7 +96,7 @@ mod tracker;
 pub use codec::Json;
 pub use codec::{Bytes, CodecError, Decode, Encode, Many, Raw, Utf8, Whole, WithKey};
 pub use consumer::{Consumer, ConsumerBuilder, Receipt};
-pub use engine::{Polled, Reader, Settler, Sink, Source};
+pub use engine::{Halves, Polled, Reader, Settler, Sink, Source};
 pub use error::ConnectError;
 #[cfg(feature = "kafka")]
 pub use kafka::{Kafka, KafkaSink, KafkaSource};

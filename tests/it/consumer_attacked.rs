@@ -1,14 +1,12 @@
 //! Engines, codecs and handlers that break a consumer of messages, or would if it let them.
 
-use crate::hooked::{
-    Call, Hook, HookedSink, HookedSource, Step, adds_up, header, hook, lost, numbers, refused_message, texts,
-};
+use crate::hooked::{Call, Hook, HookedSink, HookedSource, Step, adds_up, header, hook, numbers, texts};
 use crate::{Bomb, quiet_panic, within};
-use fanpool::connect::{CodecError, ConnectError, Consumer, Delivery, Encode, Memory, Message, Receipt, Source, Utf8};
+use fanpool::connect::{CodecError, ConnectError, Consumer, Delivery, Encode, Memory, Message, Receipt, Utf8};
 use fanpool::{FanOut, Retry};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -115,9 +113,9 @@ fn b2_codecs_engines_and_handlers_whose_drop_panics_hang_nobody() {
             })
         };
         let bomb = Bomb;
-        let decode = move |message: &Message| {
+        let decode = move |delivery: &Delivery| {
             let _ = &bomb;
-            std::str::from_utf8(message.payload()).map(str::to_owned).map_err(CodecError::new)
+            std::str::from_utf8(delivery.message.payload()).map(str::to_owned).map_err(CodecError::new)
         };
         let consumer = FanOut::builder(echo)
             .consume(HookedSource(broker.source("in"), hook()), decode)
@@ -212,178 +210,96 @@ fn b7_a_handler_may_join_or_shut_down_its_own_consumer() {
 }
 
 #[test]
-fn i1_a_settler_that_says_more_than_it_was_asked_is_not_believed() {
-    within(|| {
-        let source = hook(|call| match call {
-            Call::Ack(_) => Step::Says(1_000),
-            _ => Step::Go,
-        });
-        let (_, receipt) = run(source, fine(), fine());
-        adds_up(&receipt.counts);
-        assert_eq!(receipt.counts.acknowledged, 10);
-    });
-}
-
-#[test]
-fn i5_a_sink_that_refuses_a_message_that_it_was_not_given_confirms_none() {
-    // For what it says of the messages before that one, nothing speaks.
-    for index in [4, 1_000, usize::MAX] {
-        within(move || {
-            let sink = hook(move |call| match call {
-                Call::Publish(_) => Step::Fail(refused_message(index)),
-                _ => Step::Go,
+fn b7_engines_and_codecs_may_end_their_own_consumer() {
+    for place in 0..6 {
+        for joins in [false, true] {
+            within(move || {
+                let broker = Memory::new();
+                let slot: Arc<Mutex<Option<Consumer>>> = Arc::default();
+                let own = slot.clone();
+                let end = Arc::new(move |at: usize| {
+                    let consumer = if at == place { own.lock().unwrap().take() } else { None };
+                    if let Some(consumer) = consumer {
+                        if joins { _ = consumer.join() } else { drop(consumer) }
+                    }
+                });
+                let (closed, closes) = mpsc::channel();
+                let closed = Mutex::new(closed);
+                let (ends, at_decode, at_encode) = (end.clone(), end.clone(), end.clone());
+                let source = hook(move |call| {
+                    match call {
+                        Call::Poll(_) => ends(0),
+                        Call::Ack(_) => ends(1),
+                        Call::CloseReader => closed.lock().unwrap().send(()).unwrap(),
+                        _ => {}
+                    }
+                    Step::Go
+                });
+                let ends = end.clone();
+                let sink = hook(move |call| {
+                    match call {
+                        Call::Publish(_) => ends(2),
+                        Call::CloseSink => ends(5),
+                        _ => {}
+                    }
+                    Step::Go
+                });
+                let consumer = FanOut::builder(echo)
+                    .consume(HookedSource(broker.source("in"), source), move |delivery: &Delivery| {
+                        at_decode(3);
+                        Ok(String::from_utf8(delivery.message.payload().to_vec()).unwrap())
+                    })
+                    .publish(HookedSink(broker.sink("out"), sink), move |text: String| {
+                        at_encode(4);
+                        Ok(Message::new(text))
+                    })
+                    .discard_failed()
+                    .start()
+                    .unwrap();
+                let control = consumer.control();
+                *slot.lock().unwrap() = Some(consumer);
+                broker.send("in", Message::new("a"));
+                if place == 5 {
+                    control.stop();
+                }
+                closes.recv().unwrap();
+                assert!(slot.lock().unwrap().is_none());
+                assert_eq!(broker.in_hand("in"), 0);
+                assert_eq!(texts(&broker, "in").len() + texts(&broker, "out").len(), 1);
             });
-            let sink = HookedSink(Memory::new().sink("nowhere"), sink);
-            let broker = Memory::new();
-            numbers(&broker, "in", 0..4);
-            let consumer = FanOut::builder_batch(4, Duration::from_secs(3600), |items: Vec<String>| {
-                items.into_iter().map(Ok::<_, String>).collect()
-            })
-            .window(4)
-            .consume(broker.source("in"), Utf8)
-            .publish(sink, Utf8)
-            .dead_letter(broker.sink("failed"))
-            .start()
-            .unwrap();
-            let receipt = consumer.join();
-            adds_up(&receipt.counts);
-            assert_eq!((receipt.counts.acknowledged, receipt.counts.published), (0, 0), "{receipt}");
-            assert!(matches!(receipt.error, Some(ConnectError::Refused { .. })), "{receipt}");
-            assert_eq!(texts(&broker, "in"), ["0", "1", "2", "3"]);
-        });
-    }
-}
-
-#[test]
-fn i5_letters_of_refused_results_tell_of_all_attempts() {
-    within(|| {
-        let broker = Memory::new();
-        numbers(&broker, "in", 7..8);
-        let calls = AtomicUsize::new(0);
-        let sink = hook(|call| match call {
-            Call::Publish(_) => Step::Fail(refused_message(0)),
-            _ => Step::Go,
-        });
-        let consumer = FanOut::builder(move |text: String| match calls.fetch_add(1, Ordering::SeqCst) {
-            0 => Err("first".to_owned()),
-            1 => Err("second".to_owned()),
-            _ => Ok(text),
-        })
-        .retry(Retry::fixed(Duration::ZERO).max_attempts(5))
-        .consume(broker.source("in"), Utf8)
-        .publish(HookedSink(broker.sink("out"), sink), Utf8)
-        .dead_letter(broker.sink("failed"))
-        .start()
-        .unwrap();
-        adds_up(&consumer.join().counts);
-        let letter = &broker.messages("failed")[0];
-        assert_eq!(header(letter, "fanpool-reason"), "result-refused");
-        assert_eq!(header(letter, "fanpool-attempts"), "3");
-        assert_eq!(header(letter, "fanpool-history"), "1: first\n2: second\n3: hooked: message 0: too odd");
-    });
-}
-
-#[test]
-fn i4_a_long_error_leaves_room_for_those_of_the_other_attempts() {
-    within(|| {
-        let broker = Memory::new();
-        numbers(&broker, "in", 7..8);
-        let calls = AtomicUsize::new(0);
-        let consumer = FanOut::builder(move |_: String| {
-            let call = calls.fetch_add(1, Ordering::SeqCst);
-            Err::<(), _>(if call == 0 { "a\nlong error".repeat(1_000) } else { format!("short {call}") })
-        })
-        .retry(Retry::fixed(Duration::ZERO).max_attempts(3))
-        .consume(broker.source("in"), Utf8)
-        .dead_letter(broker.sink("failed"))
-        .start()
-        .unwrap();
-        adds_up(&consumer.join().counts);
-        let history = header(&broker.messages("failed")[0], "fanpool-history");
-        let lines: Vec<_> = history.lines().collect();
-        assert_eq!(lines.len(), 3, "{history}");
-        assert!(lines[0].starts_with("1: a long error"), "{history}");
-        assert_eq!(lines[1..], ["2: short 1", "3: short 2"]);
-        assert!(history.len() <= 5_120);
-    });
-}
-
-#[test]
-fn i1_delays_of_nothing_are_refused() {
-    for (first, longest) in [(Duration::ZERO, SOON), (SOON, Duration::ZERO), (Duration::ZERO, Duration::ZERO)] {
-        let consumer = FanOut::builder(echo)
-            .consume(Memory::new().source("in"), Utf8)
-            .discard_failed()
-            .reconnect(first, longest)
-            .start();
-        assert!(matches!(consumer, Err(ConnectError::Build(_))), "{first:?}, {longest:?}: that would be a busy loop");
-    }
-}
-
-#[test]
-fn i5_a_sink_that_was_lost_and_refuses_a_message_is_there() {
-    within(|| {
-        let broker = Memory::new();
-        broker.send("in", Message::new("a"));
-        let calls = AtomicUsize::new(0);
-        let sink = hook(move |call| match call {
-            Call::Publish(_) if calls.fetch_add(1, Ordering::SeqCst) == 0 => Step::Fail(lost()),
-            Call::Publish(_) => Step::Fail(refused_message(0)),
-            _ => Step::Go,
-        });
-        let consumer = FanOut::builder(echo)
-            .consume(broker.source("in"), Utf8)
-            .publish(HookedSink(broker.sink("out"), sink), Utf8)
-            .dead_letter(broker.sink("failed"))
-            .reconnect(SOON, SOON)
-            .start()
-            .unwrap();
-        while consumer.counts().acknowledged == 0 {
-            std::thread::yield_now();
         }
-        assert!(consumer.health().reasons().is_empty(), "{}", consumer.health());
-        assert_eq!(consumer.counts().reconnects, 1);
-        adds_up(&consumer.shutdown(Duration::from_secs(60)).counts);
-    });
+    }
 }
 
 #[test]
-fn i3_what_memory_has_taken_back_is_late_though_it_was_delivered_to_the_same_source_again() {
-    let broker = Memory::new();
-    broker.send("in", Message::new("a"));
-    let (mut reader, mut settler) = broker.source("in").open(1).unwrap();
-    let mut taken: Vec<Delivery> = Vec::new();
-    reader.poll(1, Duration::ZERO, &mut taken).unwrap();
-    broker.set_down(true);
-    broker.set_down(false);
-    reader.poll(1, Duration::ZERO, &mut taken).unwrap();
-    assert_eq!(taken.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(settler.nack(&[taken[0].position]).unwrap(), 0, "it was another delivery");
-    assert_eq!(settler.ack(&[taken[0].position]).unwrap(), 0);
-    assert_eq!(broker.in_hand("in"), 1);
-    assert_eq!(settler.ack(&[taken[1].position]).unwrap(), 1);
-}
-
-#[test]
-fn i1_a_source_lost_for_a_while_is_left_alone_between_attempts() {
+fn b1_an_error_that_panics_when_it_is_shown_or_dropped_is_buried() {
+    struct Sour;
+    impl std::fmt::Display for Sour {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("sour")?;
+            quiet_panic("shown")
+        }
+    }
+    impl Drop for Sour {
+        fn drop(&mut self) {
+            quiet_panic("dropped");
+        }
+    }
     within(|| {
-        const DELAY: Duration = Duration::from_millis(20);
         let broker = Memory::new();
         numbers(&broker, "in", 0..10);
-        let (polls, began) = (AtomicUsize::new(0), Instant::now());
-        let source = hook(move |call| match call {
-            Call::Poll(_) if polls.fetch_add(1, Ordering::SeqCst) < 6 => Step::Fail(lost()),
-            _ => Step::Go,
-        });
-        let consumer = FanOut::builder(echo)
-            .consume(HookedSource(broker.source("in"), source), Utf8)
-            .discard_failed()
-            .reconnect(DELAY, DELAY)
+        let consumer = FanOut::builder(|text: String| if text == "3" { Err(Sour) } else { Ok(Bomb) })
+            .retry(Retry::fixed(Duration::ZERO).max_attempts(2))
+            .consume(broker.source("in"), Utf8)
+            .dead_letter(broker.sink("failed"))
             .start()
             .unwrap();
         let receipt = consumer.join();
         adds_up(&receipt.counts);
-        assert!(began.elapsed() >= 6 * DELAY);
-        assert_eq!((receipt.counts.acknowledged, receipt.counts.reconnects), (10, 1));
+        assert!(receipt.error.is_none(), "{receipt}");
+        assert_eq!((receipt.counts.acknowledged, receipt.counts.dead_lettered), (10, 1));
+        let letter = &broker.messages("failed")[0];
+        assert_eq!((header(letter, "fanpool-error"), header(letter, "fanpool-attempts")), ("sour".into(), "2".into()));
+        assert_eq!(header(letter, "fanpool-history"), "1: sour\n2: sour");
     });
 }

@@ -13,10 +13,12 @@ pub(crate) enum Call<'c> {
     Name,
     OpenSource,
     Poll(usize),
+    /// What a poll has added. Nothing becomes of the answer.
+    Took(&'c [Delivery]),
     Lag,
     CloseReader,
     Ack(&'c [Position]),
-    Nack(&'c [Position]),
+    Nack,
     CloseSettler,
     OpenSink,
     Publish(&'c [Message]),
@@ -33,8 +35,6 @@ pub(crate) enum Step {
     After(ConnectError),
     /// What it was asked to, and says that number. Of a poll: takes so many.
     Says(usize),
-    /// Nothing, and is at its end.
-    End,
 }
 
 pub(crate) type Hook = Arc<dyn Fn(Call<'_>) -> Step + Send + Sync>;
@@ -94,7 +94,7 @@ fn call<R>(step: Step, call: impl FnOnce() -> Result<R, ConnectError>) -> Result
             let _ = call();
             Err(error)
         }
-        Step::Go | Step::Says(_) | Step::End => call(),
+        Step::Go | Step::Says(_) => call(),
     }
 }
 
@@ -113,11 +113,13 @@ impl Source for HookedSource {
 
 impl Reader for HookedReader {
     fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
-        match (self.1)(Call::Poll(room)) {
+        let before = into.len();
+        let polled = match (self.1)(Call::Poll(room)) {
             Step::Says(room) => self.0.poll(room, wait, into),
-            Step::End => Ok(Polled::End),
             step => call(step, || self.0.poll(room, wait, into)),
-        }
+        };
+        let _ = (self.1)(Call::Took(&into[before..]));
+        polled
     }
 
     fn lag(&mut self) -> Option<u64> {
@@ -139,7 +141,7 @@ impl Settler for HookedSettler {
     }
 
     fn nack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
-        match (self.1)(Call::Nack(positions)) {
+        match (self.1)(Call::Nack) {
             Step::Says(number) => self.0.nack(positions).map(|_| number),
             step => call(step, || self.0.nack(positions)),
         }

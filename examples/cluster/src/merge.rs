@@ -43,16 +43,13 @@ impl Sum {
     /// A line: `total N`, or the number of a block and its words, each with its count.
     fn add(&mut self, line: &str) {
         let mut parts = line.split_ascii_whitespace();
-        match parts.next() {
-            Some("total") => self.total = parts.next().and_then(|total| total.parse().ok()),
-            Some(block) => {
-                if block.parse().is_ok_and(|block| self.blocks.insert(block)) {
-                    while let (Some(word), Some(times)) = (parts.next(), parts.next()) {
-                        *self.words.entry(word.to_owned()).or_default() += times.parse().unwrap_or(0);
-                    }
-                }
+        let first = parts.next().unwrap_or_default();
+        if first == "total" {
+            self.total = parts.next().and_then(|total| total.parse().ok());
+        } else if first.parse().is_ok_and(|block| self.blocks.insert(block)) {
+            while let (Some(word), Some(times)) = (parts.next(), parts.next()) {
+                *self.words.entry(word.to_owned()).or_default() += times.parse().unwrap_or(0);
             }
-            None => {}
         }
     }
 

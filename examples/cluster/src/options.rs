@@ -53,7 +53,7 @@ impl Options {
             arguments.next();
         }
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.display()));
+            let mut value = || arguments.next().ok_or(format!("{} needs a value", argument.to_string_lossy()));
             let text = |value: OsString| value.into_string().map_err(|_| "options are text".to_owned());
             match argument.to_str() {
                 Some("--engine") => {

@@ -4,6 +4,7 @@
 //! `loom::alloc::Track`, so a captured value that is leaked fails its model too.
 
 mod breaker;
+mod consumer;
 mod elastic;
 mod ending;
 mod fan;

@@ -45,7 +45,7 @@ pub struct ConsumerBuilder<T, W: Work<T>> {
     service: FanOutBuilder<'static, T, W, Alone>,
     source: Box<dyn Source>,
     decode: Box<dyn Decode<T>>,
-    results: Option<(Box<dyn Sink>, Box<dyn Encode<W::Out>>)>,
+    results: Option<Publish<W::Out>>,
     letters: Option<Box<dyn Sink>>,
     discards: bool,
     deliveries: u32,
@@ -53,6 +53,12 @@ pub struct ConsumerBuilder<T, W: Work<T>> {
     longest: Duration,
     unhealthy_after: Duration,
     waits: bool,
+}
+
+/// Where results are to go.
+struct Publish<R> {
+    sink: Box<dyn Sink>,
+    encode: Box<dyn Encode<R>>,
 }
 
 impl<T, W> FanOutBuilder<'static, T, W, Alone>
@@ -121,7 +127,7 @@ where
     ///
     /// See [`Memory`](super::Memory).
     pub fn publish(mut self, sink: impl Sink + 'static, codec: impl Encode<W::Out> + 'static) -> Self {
-        self.results = Some((Box::new(sink), Box::new(codec)));
+        self.results = Some(Publish { sink: Box::new(sink), encode: Box::new(codec) });
         self
     }
 
@@ -313,7 +319,7 @@ where
             Ok::<_, ConnectError>(Outlet { sink, engine })
         };
         let results = match results {
-            Some((sink, encode)) => Some(Results { to: outlet(Part::Results, sink)?, encode }),
+            Some(Publish { sink, encode }) => Some(Results { to: outlet(Part::Results, sink)?, encode }),
             None => None,
         };
         let letters = letters.map(|sink| outlet(Part::Letters, sink)).transpose()?;

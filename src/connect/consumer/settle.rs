@@ -11,7 +11,7 @@ use super::letter::{self, Cause};
 use super::shared::{Entry, Part, Shared, guarded};
 use crate::fan::{Outcome, Output};
 use crate::panics;
-use crate::sync::Arc;
+use crate::sync::{Arc, broken};
 use std::fmt::Display;
 
 /// The most outcomes that are settled together.
@@ -107,7 +107,7 @@ impl<R, E: Display> Collector<R, E> {
         panics::drop_each([output]);
         shared.end();
         shared.wait_fed();
-        let left = shared.take_left();
+        let left = if broken!("left_is_forgotten") { Vec::new() } else { shared.take_left() };
         give_back(&shared, &mut settler, engine, &left);
         shared.insist(Part::Settler, engine, || settler.close());
         if let Some(Results { to, encode }) = results {
@@ -124,11 +124,7 @@ impl<R, E: Display> Collector<R, E> {
         let mut entries = Vec::with_capacity(BATCH);
         while let Ok(first) = self.output.recv() {
             batch.push(first);
-            while batch.len() < BATCH
-                && let Ok(outcome) = self.output.try_recv()
-            {
-                batch.push(outcome);
-            }
+            batch.extend(std::iter::from_fn(|| self.output.try_recv().ok()).take(BATCH - 1));
             self.shared.take_out(batch.iter().map(|outcome| outcome.seq), &mut entries);
             self.settle(&mut batch, &mut entries);
             entries.clear();
@@ -274,6 +270,7 @@ impl<R, E: Display> Collector<R, E> {
             let acked = self.shared.insist(Part::Settler, self.engine, || self.settler.ack(&done));
             self.shared.release(done.len(), |counts| match acked {
                 Some(Ok(acked)) => {
+                    // Whatever an engine says, not more than there were.
                     let acked = acked.min(done.len());
                     counts.discarded += discarded as u64;
                     counts.acknowledged += acked as u64;
@@ -282,7 +279,15 @@ impl<R, E: Display> Collector<R, E> {
                 _ => counts.unsettled += done.len() as u64,
             });
         }
-        give_back(&self.shared, &mut self.settler, self.engine, &back);
+        if !back.is_empty() {
+            // Only at the end: either the service was stopped, or the consumer has failed. A feeder that still polls would take them again.
+            self.shared.end();
+            self.output.control().stop();
+            if !broken!("handed_back_to_a_feeder") {
+                self.shared.wait_fed();
+            }
+            give_back(&self.shared, &mut self.settler, self.engine, &back);
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::error::ConnectError;
 use super::super::message::{Message, Position};
 use crate::observe::{BrokerCounts, Reason};
 use crate::resilience::Retry;
-use crate::sync::{Condvar, Mutex, MutexGuard, now};
+use crate::sync::{Condvar, Mutex, MutexGuard, broken, now};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,8 @@ pub(super) struct State {
     /// Why it ended by itself.
     pub(super) failure: Option<ConnectError>,
     troubles: [Option<Trouble>; 4],
+    /// Which connections were lost when the time for them was over. They are not tried again: finding that out may take each call seconds.
+    given_up: [bool; 4],
     /// The feeder waits for so much room.
     wanted: Option<usize>,
 }
@@ -186,7 +188,8 @@ impl Shared {
         let mut state = self.state.lock();
         state.counts.in_hand -= messages.min(state.counts.in_hand);
         count(&mut state.counts);
-        if state.wanted.is_some_and(|wanted| self.window.saturating_sub(state.counts.in_hand) >= wanted) {
+        let enough = state.wanted.is_some_and(|wanted| self.window.saturating_sub(state.counts.in_hand) >= wanted);
+        if enough && !broken!("settling_wakes_no_feeder") {
             self.changed.notify_all();
         }
     }
@@ -221,20 +224,24 @@ impl Shared {
 
     pub(super) fn set_fed(&self) {
         self.state.lock().fed = true;
-        self.changed.notify_all();
+        if !broken!("fed_wakes_nobody") {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until nothing more is fed.
     pub(super) fn wait_fed(&self) {
         let mut state = self.state.lock();
-        while !state.fed {
+        while !state.fed && !broken!("fed_is_not_awaited") {
             self.changed.wait(&mut state);
         }
     }
 
     pub(super) fn set_settled(&self) {
         self.state.lock().settled = true;
-        self.changed.notify_all();
+        if !broken!("settled_wakes_nobody") {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until all is settled, or until then. Returns whether it is.
@@ -309,6 +316,9 @@ impl Shared {
     ) -> Option<Result<R, ConnectError>> {
         let mut delays = self.delays();
         loop {
+            if self.state.lock().given_up[part as usize] {
+                return None;
+            }
             match guarded(engine, &mut call) {
                 // It is there if it refuses one message.
                 answer @ (Ok(_) | Err(ConnectError::Message { .. })) => {
@@ -319,6 +329,7 @@ impl Shared {
                     self.lost(part, engine, &error);
                     let delay = delays.next().unwrap_or(GRACE);
                     if !self.back_off(delay, part) {
+                        self.state.lock().given_up[part as usize] = !broken!("given_up_is_tried_again");
                         return None;
                     }
                 }

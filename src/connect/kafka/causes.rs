@@ -60,7 +60,11 @@ pub(super) struct Said(Vec<(Code, String)>);
 
 impl Said {
     pub(super) fn note(&mut self, error: &KafkaError, text: &str) {
-        let code = code(error);
+        let code = match code(error) {
+            // A connection that breaks while it is being made is told as if the broker had refused the user.
+            Code::Authentication if text.contains("Local: ") => Code::BrokerTransportFailure,
+            code => code,
+        };
         self.0.retain(|(known, _)| *known != code);
         self.0.push((code, text.to_owned()));
     }

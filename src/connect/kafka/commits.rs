@@ -69,7 +69,21 @@ impl Commits {
                 return false;
             }
         }
-        desk.failure.is_none()
+        desk.served >= ticket && desk.failure.is_none()
+    }
+
+    /// Commits all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it for a
+    /// while. False if it is refused for good or the time is over.
+    pub(super) fn settle(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            if self.flush(Vec::new(), deadline) {
+                return true;
+            }
+            if self.refused().is_some() || deadline.is_some_and(|deadline| now() >= deadline) {
+                return false;
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Ends the thread once all tickets are served; waits for that as long. False if it is still at work.

@@ -4,7 +4,8 @@ use super::causes::Said;
 use super::commits::Commits;
 use crate::connect::tracker::{Commit, Tracker};
 use crate::sync::{Arc, Condvar, Mutex, now};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, DefaultConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
@@ -129,13 +130,18 @@ impl Member {
 pub(super) struct Context(pub(super) Arc<Member>);
 
 impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.0.seen.lock().calls += 1;
+        DefaultConsumerContext.log(level, facility, text);
+    }
+
     fn stats(&self, statistics: Statistics) {
         let mut seen = self.0.seen.lock();
         seen.calls += 1;
         for (topic, known) in &statistics.topics {
             for partition in known.partitions.values().filter(|partition| partition.partition >= 0) {
                 let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-                let from = partition.committed_offset.max(partition.lo_offset).max(0);
+                let from = partition.committed_offset.max(partition.app_offset).max(partition.lo_offset).max(0);
                 if let (Ok(end), Ok(from)) = (u64::try_from(end), u64::try_from(from)) {
                     seen.marks.insert(self.0.table.number(topic, partition.partition), Mark { end, from });
                 }

@@ -37,7 +37,8 @@ const ENGINE: &str = "kafka";
 ///
 /// Every option of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md) can be
 /// [`set`](Kafka::set), credentials among them, but for those that the engine owns. Names of servers are resolved again at each
-/// reconnect. librdkafka reconnects by itself, within a second here. TLS takes the feature `kafka-tls`.
+/// reconnect. librdkafka reconnects by itself, within a second here. TLS and SCRAM take the feature
+/// `kafka-tls`.
 ///
 /// # Examples
 ///
@@ -46,7 +47,7 @@ const ENGINE: &str = "kafka";
 /// use fanpool::connect::{Kafka, Utf8};
 ///
 /// let kafka = Kafka::new(["one:9092", "two:9092"])
-///     .set("security.protocol", "SASL_PLAINTEXT")
+///     .set("security.protocol", "SASL_SSL")
 ///     .set("sasl.mechanism", "SCRAM-SHA-256")
 ///     .set("sasl.username", "ann")
 ///     .set("sasl.password", std::env::var("PASSWORD").unwrap_or_default());
@@ -197,6 +198,3 @@ impl fmt::Debug for Kafka {
             .finish()
     }
 }
-
-#[cfg(all(test, not(fanpool_loom)))]
-mod tests;

@@ -29,6 +29,8 @@ pub(super) struct KafkaReader {
     span: usize,
     /// All brokers are away, as far as is known.
     down: bool,
+    /// An error of a partition that came with messages, which are handed out first.
+    wrong: Option<KafkaError>,
 }
 
 /// A partition that is assigned.
@@ -52,7 +54,18 @@ impl KafkaReader {
         span: usize,
     ) -> KafkaReader {
         let (consumer, committer) = (Some(consumer), Some(committer));
-        KafkaReader { kafka, topic, member, queues: Vec::new(), turn: 0, consumer, committer, span, down: false }
+        KafkaReader {
+            kafka,
+            topic,
+            member,
+            queues: Vec::new(),
+            turn: 0,
+            consumer,
+            committer,
+            span,
+            down: false,
+            wrong: None,
+        }
     }
 
     /// Serves callbacks: rebalances, errors and statistics.
@@ -115,10 +128,11 @@ impl KafkaReader {
                 self.down = true;
                 Err(self.member.seen.lock().said.no_answer(&self.kafka, code))
             }
-            Cause::Refused(_) => {
-                let said = self.member.seen.lock().said.about(code).map(str::to_owned);
-                Err(failed(code, self.kafka.redacted(&said.unwrap_or_else(|| code.to_string()))))
-            }
+            Cause::Refused(_) => match self.member.seen.lock().said.about(code) {
+                Some(text) => Err(failed(code, self.kafka.redacted(text))),
+                None if code == RDKafkaErrorCode::Authentication => Ok(()),
+                None => Err(failed(code, code.to_string())),
+            },
         }
     }
 
@@ -143,7 +157,6 @@ impl KafkaReader {
     /// Takes at most `room`, from one partition after another as far as its span allows.
     fn take(&mut self, room: usize, into: &mut Vec<Delivery>) -> Result<(), ConnectError> {
         let mut left = room;
-        let mut wrong = None;
         for at in 0..self.queues.len() {
             let at = (self.turn + at) % self.queues.len();
             let queue = &mut self.queues[at];
@@ -158,7 +171,7 @@ impl KafkaReader {
                             Err(_) => continue,
                         },
                         Some(Err(error)) => {
-                            wrong = wrong.or(Some(error));
+                            self.wrong = self.wrong.take().or(Some(error));
                             continue;
                         }
                         None => break,
@@ -173,10 +186,12 @@ impl KafkaReader {
             }
         }
         self.turn = self.turn.wrapping_add(1);
-        // What was taken is handed out first; an error that lasts comes again.
-        match wrong {
+        match self.wrong.take() {
             Some(error) if left == room => self.judge(&error),
-            _ => Ok(()),
+            wrong => {
+                self.wrong = wrong;
+                Ok(())
+            }
         }
     }
 
@@ -184,8 +199,7 @@ impl KafkaReader {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
         let deadline = now().checked_add(self.member.patience);
         self.member.seen.lock().leaving = true;
-        let committed = self.member.commits.flush(Vec::new(), deadline);
-        // Before anything else: a committer that is stuck would keep the consumer in the group.
+        let committed = self.member.commits.settle(deadline);
         self.queues.clear();
         for partition in self.member.tracker.partitions() {
             self.member.tracker.revoke(partition);
@@ -283,7 +297,7 @@ impl Settler for KafkaSettler {
 
     fn close(&mut self) -> Result<(), ConnectError> {
         let deadline: Option<Instant> = now().checked_add(self.member.patience);
-        if self.member.commits.flush(Vec::new(), deadline) {
+        if self.member.commits.settle(deadline) {
             Ok(())
         } else {
             Err(lost("what was acknowledged may not be committed"))

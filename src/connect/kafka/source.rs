@@ -6,7 +6,7 @@ use super::member::{Bell, Consumer, Context, Member, Seen, Table};
 use super::reader::{KafkaReader, KafkaSettler};
 use super::{ENGINE, Kafka};
 use crate::connect::tracker::Tracker;
-use crate::connect::{ConnectError, Reader, Settler, Source};
+use crate::connect::{ConnectError, Source};
 use crate::error::BuildError;
 use crate::sync::{Arc, Mutex};
 use rdkafka::ClientContext;
@@ -169,7 +169,7 @@ impl Source for KafkaSource {
         ENGINE
     }
 
-    fn open(&mut self, window: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+    fn open(&mut self, window: usize) -> Result<crate::connect::Halves, ConnectError> {
         let span = self.span.unwrap_or(window.max(1));
         BuildError::check("span", span, 1..=1_000_000_000)?;
         if self.group.is_empty() {
@@ -187,9 +187,13 @@ impl Source for KafkaSource {
             seen: Mutex::new(Seen::default()),
         });
         let consumer = Arc::new(self.consumer(&member)?);
-        let said = || {
-            while consumer.poll(Duration::ZERO).is_some() {}
-            member.seen.lock().said.clone()
+        let said = || loop {
+            let calls = member.seen.lock().calls;
+            let _ = consumer.poll(Duration::ZERO);
+            let seen = member.seen.lock();
+            if seen.calls == calls {
+                break seen.said.clone();
+            }
         };
         for topic in &self.topics {
             check(&self.kafka, consumer.client(), topic, said)?;

@@ -122,7 +122,7 @@ impl Source for RabbitSource {
         ENGINE
     }
 
-    fn open(&mut self, window: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+    fn open(&mut self, window: usize) -> Result<crate::connect::Halves, ConnectError> {
         BuildError::check("window", window, 1..=usize::from(u16::MAX))?;
         self.settings.check()?;
         if self.queue.is_empty() || self.queue.len() > 255 {

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::reader::{RedisReader, SLICE, lag};
 use super::session::Session;
 use super::settler::RedisSettler;
-use crate::connect::{ConnectError, Reader, Settler, Source};
+use crate::connect::{ConnectError, Source};
 use crate::error::BuildError;
 use crate::sync::{Arc, Mutex, atomic::AtomicBool};
 use ::redis::{Value, cmd};
@@ -171,7 +171,7 @@ impl Source for RedisSource {
         ENGINE
     }
 
-    fn open(&mut self, _: usize) -> Result<(Box<dyn Reader>, Box<dyn Settler>), ConnectError> {
+    fn open(&mut self, _: usize) -> Result<crate::connect::Halves, ConnectError> {
         check("claim_after", self.claim_after, Duration::from_millis(1))?;
         if self.consumer.as_ref().is_some_and(String::is_empty) {
             return Err(BuildError::Missing { option: "consumer" }.into());

@@ -1,6 +1,6 @@
 //! What speaks Kafka's protocol on loopback: the mock cluster inside of librdkafka, and Tansu.
 
-#![allow(clippy::expect_used, reason = "a fixture that fails fails its test")]
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a fixture that fails fails its test")]
 
 mod client;
 mod mock;
@@ -44,6 +44,11 @@ pub trait Cluster: Sync {
     /// Stores messages.
     fn send(&self, topic: &str, messages: &[Message]) {
         client::put(&self.servers(), topic, messages);
+    }
+
+    /// A message with a header whose name is not UTF-8, and one that is.
+    fn send_odd_header(&self, topic: &str) {
+        client::put_odd_header(&self.servers(), topic);
     }
 
     /// A message without a payload, as a tombstone is.
@@ -114,8 +119,7 @@ macro_rules! broker {
             }
 
             fn unacknowledged(&self, queue: &str) -> u64 {
-                let ends = client::ends(&self.servers(), queue);
-                ends.iter().sum::<u64>() - self.committed(queue).iter().sum::<u64>()
+                client::unacknowledged(&self.servers(), queue)
             }
         }
     };

@@ -138,6 +138,10 @@ pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
     let (engine, address) = spec.split_once('=').expect("ENGINE=ADDRESS");
     let dead = format!("{queue}-dead");
     match engine {
+        "memory" => {
+            let broker = memory::shared();
+            (Box::new(broker.source(queue)), Box::new(broker.sink(dead)))
+        }
         #[cfg(feature = "redis")]
         "redis" => {
             let broker = fanpool::connect::Redis::new([address]);
@@ -166,6 +170,7 @@ pub fn open(spec: &str, queue: &str) -> (Box<dyn Source>, Box<dyn Sink>) {
 #[must_use]
 pub fn start(engine: &str) -> Box<dyn Broker> {
     match engine {
+        "memory" => Box::new(memory::MemoryBroker::of(memory::shared())),
         #[cfg(feature = "redis")]
         "redis" => Box::new(redis::Server::start()),
         #[cfg(feature = "rabbitmq")]

@@ -9,11 +9,23 @@ use std::time::Duration;
 pub struct MemoryBroker(Memory);
 
 impl MemoryBroker {
+    /// A broker that is there already.
+    #[must_use]
+    pub fn of(broker: Memory) -> MemoryBroker {
+        MemoryBroker(broker)
+    }
+
     /// One without queues.
     #[must_use]
     pub fn new() -> MemoryBroker {
         MemoryBroker::default()
     }
+}
+
+/// That of this process.
+pub fn shared() -> Memory {
+    static BROKER: std::sync::OnceLock<Memory> = std::sync::OnceLock::new();
+    BROKER.get_or_init(Memory::new).clone()
 }
 
 impl Broker for MemoryBroker {

@@ -1,5 +1,7 @@
 //! `worker SPEC QUEUE LOG WINDOW MICROSECONDS`: handles the messages of a queue, and writes a line for each.
 
+#![allow(clippy::expect_used, clippy::type_complexity, reason = "it ends with whatever goes wrong")]
+
 use fanpool::FanOut;
 use fanpool::connect::{Delivery, Whole};
 use std::fs::OpenOptions;

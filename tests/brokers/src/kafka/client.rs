@@ -3,6 +3,7 @@
 use super::group;
 use fanpool::connect::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -15,6 +16,8 @@ fn consumer(servers: &str, topic: &str) -> BaseConsumer {
         .set("bootstrap.servers", servers)
         .set("group.id", group(topic))
         .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
         .set("allow.auto.create.topics", "false")
         .create()
         .expect("a client")
@@ -36,11 +39,35 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
     i32::try_from(metadata.topics()[0].partitions().len()).expect("few")
 }
 
-/// Where each partition ends.
-pub(super) fn ends(servers: &str, topic: &str) -> Vec<u64> {
+/// What is behind these offsets, one for each partition. Read to the end that fetching tells: Tansu 0.6.0 answers a question for the last offset
+/// with the first one of the last batch.
+fn read(servers: &str, topic: &str, from: &[u64]) -> Vec<Message> {
     let consumer = consumer(servers, topic);
-    let end = |partition| patiently(|| consumer.fetch_watermarks(topic, partition, PATIENCE)).1;
-    (0..partitions(&consumer, topic)).map(|partition| end(partition).try_into().expect("an end")).collect()
+    let mut found = Vec::new();
+    for (partition, from) in (0..).zip(from) {
+        let mut list = TopicPartitionList::new();
+        let from = Offset::Offset((*from).try_into().expect("an offset"));
+        list.add_partition_offset(topic, partition, from).expect("an offset");
+        consumer.assign(&list).expect("an assignment");
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "{} of {topic}/{partition}, and no end", found.len());
+            let message = match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => message,
+                Some(Err(KafkaError::PartitionEOF(at))) if at == partition => break,
+                _ => continue,
+            };
+            let mut own = Message::new(message.payload().unwrap_or_default());
+            if let Some(key) = message.key() {
+                own = own.with_key(key);
+            }
+            for header in message.headers().into_iter().flat_map(Headers::iter) {
+                own = own.with_header(header.key, header.value.unwrap_or_default());
+            }
+            found.push(own);
+        }
+    }
+    found
 }
 
 pub(super) fn committed(servers: &str, topic: &str) -> Vec<u64> {
@@ -58,29 +85,12 @@ pub(super) fn committed(servers: &str, topic: &str) -> Vec<u64> {
 }
 
 pub(super) fn dump(servers: &str, topic: &str) -> Vec<Message> {
-    let ends = ends(servers, topic);
-    let consumer = consumer(servers, topic);
-    let mut found = Vec::new();
-    for (partition, end) in (0..).zip(ends) {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
-        consumer.assign(&list).expect("an assignment");
-        let (mut at, began) = (0, Instant::now());
-        while at < end {
-            assert!(began.elapsed() < PATIENCE, "{at} of {end} in {topic}/{partition}");
-            let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
-            at = u64::try_from(message.offset()).expect("an offset") + 1;
-            let mut own = Message::new(message.payload().unwrap_or_default());
-            if let Some(key) = message.key() {
-                own = own.with_key(key);
-            }
-            for header in message.headers().into_iter().flat_map(Headers::iter) {
-                own = own.with_header(header.key, header.value.unwrap_or_default());
-            }
-            found.push(own);
-        }
-    }
-    found
+    let partitions = partitions(&consumer(servers, topic), topic);
+    read(servers, topic, &vec![0; partitions as usize])
+}
+
+pub(super) fn unacknowledged(servers: &str, topic: &str) -> u64 {
+    read(servers, topic, &committed(servers, topic)).len() as u64
 }
 
 fn producer(servers: &str) -> ThreadedProducer<DefaultProducerContext> {
@@ -116,5 +126,17 @@ pub(super) fn put(servers: &str, topic: &str, messages: &[Message]) {
 pub(super) fn put_null(servers: &str, topic: &str, key: &str) {
     let producer = producer(servers);
     producer.send(BaseRecord::<str, [u8], _>::to(topic).key(key)).map_err(|(error, _)| error).expect("it is taken");
+    producer.flush(PATIENCE).expect("it is stored");
+}
+
+pub(super) fn put_odd_header(servers: &str, topic: &str) {
+    let producer = producer(servers);
+    let bytes = vec![b'n', 0xE4, b'h'];
+    // SAFETY: rdkafka takes the name's pointer and length, and hands them on as bytes.
+    let name = unsafe { String::from_utf8_unchecked(bytes) };
+    let value = Some("x");
+    let headers = OwnedHeaders::new().insert(Header { key: &name, value }).insert(Header { key: "good", value });
+    let record = BaseRecord::<[u8], str, _>::to(topic).payload("odd").headers(headers);
+    producer.send(record).map_err(|(error, _)| error).expect("it is taken");
     producer.flush(PATIENCE).expect("it is stored");
 }

@@ -8,6 +8,8 @@ on_both! {
     a_slow_offset_stops_others_at_the_end_of_the_span
     i4_odd_messages_come_as_they_are
     i2_all_that_was_not_acknowledged_comes_to_the_next_source
+    i7_a_header_whose_name_is_not_utf_8_is_left_out
+    several_topics_are_partitions_of_one_source
     the_lag_is_what_was_not_delivered
     fifty_thousand_pass
 }
@@ -63,8 +65,6 @@ fn i3_no_commit_passes_an_unfinished_offset(cluster: &dyn Cluster) {
 fn a_slow_offset_stops_others_at_the_end_of_the_span(cluster: &dyn Cluster) {
     cluster.create_with("t", 2);
     cluster.send("t", &numbers(0..200));
-    let of = |partition: u64| cluster.all("t").len() as u64 * partition / 2;
-    assert_eq!(of(1), 100);
     let mut open = Open::new(cluster.member("t").span(30), 10);
     // Both spans are full: 30 of each partition.
     let mut taken = open.take(60);
@@ -119,6 +119,50 @@ fn i2_all_that_was_not_acknowledged_comes_to_the_next_source(cluster: &dyn Clust
     assert_eq!(open.ack(&taken), 15);
     open.close();
     assert_eq!(cluster.committed("t"), [20]);
+}
+
+fn i7_a_header_whose_name_is_not_utf_8_is_left_out(cluster: &dyn Cluster) {
+    cluster.create_with("t", 1);
+    cluster.send_odd_header("t");
+    let mut open = Open::new(cluster.member("t"), 1);
+    let taken = open.take(1);
+    assert_eq!(taken[0].message, Message::new("odd").with_header("good", "x"));
+    assert_eq!(open.ack(&taken), 1);
+}
+
+fn several_topics_are_partitions_of_one_source(cluster: &dyn Cluster) {
+    for (topic, range) in [("t", 0..50), ("u", 50..100)] {
+        cluster.create_with(topic, 2);
+        cluster.send(topic, &numbers(range));
+    }
+    let mut open = Open::new(cluster.kafka().source(["t", "u"], "t-group"), 100);
+    let taken = open.take(100);
+    assert_eq!(sorted(&taken), (0..100).collect::<Vec<_>>());
+    let mut partitions: Vec<u32> = taken.iter().map(|delivery| delivery.position.partition).collect();
+    partitions.sort_unstable();
+    partitions.dedup();
+    assert_eq!(partitions, [0, 1, 2, 3]);
+    assert_eq!(open.ack(&taken), 100);
+    open.close();
+    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 50);
+}
+
+/// Not with Tansu, which is asked where the end is and tells something else.
+#[test]
+fn a_new_group_begins_at_the_end_if_it_is_told_to() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..50));
+    let mut open = Open::new(mock.member("t").from_beginning(false), 100);
+    // Where the end is, it asks once it has the partition: whatever is sent until then may or may not come.
+    let (mut taken, mut sent, began) = (Vec::new(), 50, Instant::now());
+    while taken.is_empty() {
+        mock.send("t", &numbers(sent..sent + 1));
+        sent += 1;
+        taken = open.poll(100, Duration::from_millis(100));
+        assert!(began.elapsed() < PATIENCE);
+    }
+    assert!(number(&taken[0].message) >= 50);
 }
 
 fn the_lag_is_what_was_not_delivered(cluster: &dyn Cluster) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 on_both! {
     i3_a_rebalance_while_items_are_in_hand
+    i3_a_rebalance_that_takes_all
     i3_what_was_done_before_a_rebalance_does_not_come_again
 }
 
@@ -43,6 +44,33 @@ fn i3_a_rebalance_while_items_are_in_hand(cluster: &dyn Cluster) {
     assert_eq!((others.len(), moved.len()), (400 - own.len(), 400 - own.len()));
     assert!(own.is_disjoint(&others), "what moved was not acknowledged");
     assert_eq!(second.ack(&moved), moved.len());
+    first.close();
+    second.close();
+    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 400);
+}
+
+/// As groups do that share their topics with older clients.
+fn i3_a_rebalance_that_takes_all(cluster: &dyn Cluster) {
+    cluster.create_with("t", 4);
+    cluster.send("t", &numbers(0..400));
+    let source = || cluster.kafka().set("partition.assignment.strategy", "range").source(["t"], "t-group");
+    let mut first = Open::new(source(), 1_000);
+    let in_hand = first.take(400);
+    assert_eq!(first.ack(&in_hand[..7]), 7);
+    let done: BTreeSet<usize> = sorted(&in_hand[..7]).into_iter().collect();
+    let mut second = Open::new(source(), 1_000);
+    let (mut again, mut others, began) = (Vec::new(), Vec::new(), Instant::now());
+    while again.len() + others.len() < 393 {
+        again.extend(first.poll(1_000, Duration::from_millis(20)));
+        others.extend(second.poll(1_000, Duration::from_millis(20)));
+        assert!(began.elapsed() < PATIENCE, "{} + {}", again.len(), others.len());
+    }
+    // What is in a second session is late for those of the first, by the same source too.
+    assert_eq!(first.ack(&in_hand), 0);
+    let seen: BTreeSet<usize> = sorted(&again).into_iter().chain(sorted(&others)).collect();
+    assert_eq!((seen.len(), again.is_empty(), others.is_empty()), (393, false, false));
+    assert!(seen.is_disjoint(&done), "they were committed as the partitions were taken");
+    assert_eq!((first.ack(&again), second.ack(&others)), (again.len(), others.len()));
     first.close();
     second.close();
     assert_eq!(cluster.committed("t").iter().sum::<u64>(), 400);

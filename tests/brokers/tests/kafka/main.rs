@@ -1,5 +1,6 @@
 //! The Kafka engine against the mock cluster and against Tansu, trait by trait.
 #![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, reason = "these are tests, helpers too")]
 
 mod consuming;
 mod faults;
