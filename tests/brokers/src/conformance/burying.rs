@@ -54,7 +54,7 @@ pub fn i4_what_fails_is_tried_again_and_then_buried(broker: &dyn Broker) {
     until_acknowledged(&consumer, 60);
     let counts = end(consumer);
     assert_eq!((counts.acknowledged, counts.dead_lettered, counts.published), (60, 20, 40));
-    assert_eq!(broker.unacknowledged(&queues.from), 0);
+    all_acknowledged(broker, &queues.from);
     for (n, calls) in calls.all() {
         assert_eq!(calls, [3, 2, 1][n % 3], "{n}");
     }
@@ -167,7 +167,7 @@ pub fn i4_a_handler_that_panics_is_buried_with_its_message(broker: &dyn Broker) 
         assert_eq!(text(&letter, "fanpool-reason"), "panicked");
         assert!(text(&letter, "fanpool-error").contains(&format!("{} panicked", number(&letter))));
     }
-    assert_eq!(broker.unacknowledged(&queues.from), 0);
+    all_acknowledged(broker, &queues.from);
 }
 
 /// While one is tried again and again, and one stays in its handler, all others of the queue are handled and acknowledged.
@@ -205,7 +205,7 @@ pub fn i4_poison_holds_up_nobody(broker: &dyn Broker) {
     for letter in broker.dump(&queues.letters) {
         assert_eq!(text(&letter, "fanpool-attempts"), "3");
     }
-    assert_eq!(broker.unacknowledged(&queues.from), 0);
+    all_acknowledged(broker, &queues.from);
 }
 
 /// The sink is away: what was to go there is not acknowledged, its broker is said to be lost, it is tried again at intervals.
@@ -247,7 +247,7 @@ fn a_sink_is_away(broker: &dyn Broker, case: &str, fails: bool) {
     assert!(counts.reconnects >= 1);
     let to = if fails { &queues.letters } else { &queues.results };
     assert_eq!(dumped(broker, to), (0..50).collect::<Vec<_>>());
-    assert_eq!(broker.unacknowledged(&queues.from), 0);
+    all_acknowledged(broker, &queues.from);
 }
 
 pub fn i5_no_acknowledgement_without_the_sink_for_letters(broker: &dyn Broker) {
@@ -312,7 +312,10 @@ pub fn i4_a_result_that_is_refused_is_buried(broker: &dyn Broker) {
     .unwrap();
     until_acknowledged(&consumer, 10);
     end(consumer);
-    assert_eq!(dumped(broker, &queues.results), [0, 1, 2, 3, 5, 6, 7, 8, 9]);
+    // Some perhaps twice, if the sink had to reach its broker anew.
+    let mut results = dumped(broker, &queues.results);
+    results.dedup();
+    assert_eq!(results, [0, 1, 2, 3, 5, 6, 7, 8, 9]);
     assert_eq!(dumped(broker, &queues.letters), [4]);
     assert_eq!(text(&broker.dump(&queues.letters)[0], "fanpool-reason"), "result-refused");
 }

@@ -35,7 +35,7 @@ pub fn acknowledged_messages_never_come_again(broker: &dyn Broker) {
     assert_eq!(member.ack(&came[..7]), 7);
     assert_eq!(member.ack(&came[7..]), 13);
     member.close();
-    assert_eq!(broker.unacknowledged(&queue), 0);
+    all_acknowledged(broker, &queue);
     nothing_else(broker, &queue, Member::join(broker, &queue, 100), 100..120);
 }
 
@@ -50,7 +50,7 @@ pub fn acknowledged_messages_between_others_never_come_again(broker: &dyn Broker
     let (even, odd): (Vec<_>, Vec<_>) = came.into_iter().partition(|delivery| number(&delivery.message) % 2 == 0);
     assert_eq!(member.ack(&even), 10);
     member.close();
-    assert_eq!(broker.unacknowledged(&queue), 10);
+    eventually("the broker has counted", || broker.unacknowledged(&queue) == 10);
     let (mut heir, came) = comes_again(broker, &queue, &numbers(&odd));
     assert_eq!(heir.ack(&came), 10);
     nothing_else(broker, &queue, heir, 100..120);
@@ -114,12 +114,13 @@ pub fn attempts_are_counted(broker: &dyn Broker) {
             }
             assert!(delivery.attempt >= 1);
         }
-        if attempt == 4 {
-            assert_eq!(member.ack(&came), 3);
-        } else {
-            assert_eq!(member.nack(&came), 3);
+        match attempt {
+            4 => assert_eq!(member.ack(&came), 3),
+            // Left in hand: what is handed back at once may be on its way to this source again, which would count.
+            2 => {}
+            _ => assert_eq!(member.nack(&came), 3),
         }
-        if attempt == 2 || !promises.returns_at_once {
+        if attempt == 2 || (attempt < 4 && !promises.returns_at_once) {
             member.close();
             member = Member::join(broker, &queue, 10);
         }
@@ -131,7 +132,7 @@ pub fn attempts_are_counted(broker: &dyn Broker) {
 pub fn acknowledging_twice_counts_once(broker: &dyn Broker) {
     let queue = queue(broker, "twice");
     send(broker, &queue, 0..6);
-    let mut member = Member::join(broker, &queue, 10);
+    let mut member = Member::join(broker, &queue, 100);
     let came = member.take(6);
     let twice = [&came[..3], &came[..3]].concat();
     assert_eq!(member.ack(&twice), 3);
@@ -155,7 +156,7 @@ pub fn settling_nothing_settles_nothing(broker: &dyn Broker) {
 pub fn unknown_positions_settle_nothing(broker: &dyn Broker) {
     let queue = queue(broker, "unknown");
     send(broker, &queue, 0..4);
-    let mut member = Member::join(broker, &queue, 10);
+    let mut member = Member::join(broker, &queue, 100);
     let came = member.take(4);
     let known = came[0].position;
     let unknown = [
@@ -236,7 +237,7 @@ pub fn a_source_may_be_opened_again(broker: &dyn Broker) {
         assert_eq!(numbers(&came), (round * 5..round * 5 + 5).collect::<Vec<_>>());
         assert_eq!(member.ack(&came), 5);
         member.close();
-        assert_eq!(broker.unacknowledged(&queue), 0);
+        all_acknowledged(broker, &queue);
     }
 }
 
