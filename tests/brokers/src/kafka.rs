@@ -118,6 +118,11 @@ macro_rules! broker {
                 self.send(queue, messages);
             }
 
+            // What is committed is an offset.
+            fn acknowledges_each(&self) -> bool {
+                false
+            }
+
             fn unacknowledged(&self, queue: &str) -> u64 {
                 client::unacknowledged(&self.servers(), queue)
             }
