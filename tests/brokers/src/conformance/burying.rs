@@ -187,7 +187,8 @@ pub fn i4_poison_holds_up_nobody(broker: &dyn Broker) {
         _ => Ok(text),
     })
     .workers(2)
-    .window(30)
+    // Offsets are not read further than that beyond the first that is not finished.
+    .window(100)
     .retry(Retry::fixed(Duration::from_millis(500)).max_attempts(3))
     .consume(broker.source(&queues.from), Utf8)
     .publish(broker.sink(&queues.results), Utf8)

@@ -6,7 +6,8 @@ use fanpool::connect::{ConnectError, Consumer, Message, Sink};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// How soon consumers of these cases try again.
 pub(super) const FIRST: Duration = Duration::from_millis(20);
@@ -181,5 +182,10 @@ pub(super) fn end(consumer: Consumer) -> fanpool::BrokerCounts {
 }
 
 pub(super) fn until_acknowledged(consumer: &Consumer, count: u64) {
-    eventually(&format!("{count} are acknowledged"), || consumer.counts().acknowledged >= count);
+    let start = Instant::now();
+    while consumer.counts().acknowledged < count {
+        let (counts, health) = (consumer.counts(), consumer.health());
+        assert!(start.elapsed() < PATIENCE, "{count} are not acknowledged: {counts:?}, {health:?}");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
