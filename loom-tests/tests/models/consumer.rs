@@ -70,7 +70,7 @@ impl Settler for FewSettler {
 }
 
 fn start(source: Few) -> Consumer {
-    let decode = |_: &Message| Ok::<_, CodecError>(Arc::new(Track::new(())));
+    let decode = |_: &Delivery| Ok::<_, CodecError>(Arc::new(Track::new(())));
     let service = FanOut::builder(|item: Arc<Track<()>>| {
         item.get_ref();
         Ok::<_, String>(())
