@@ -6,6 +6,7 @@ use fanpool::connect::{Message, Sink, Source};
 use lapin::BasicProperties;
 use lapin::options::BasicGetOptions;
 use lapin::types::{AMQPValue, FieldTable};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Queues of one kind of a server, for the tests that every engine passes.
