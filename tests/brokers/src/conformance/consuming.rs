@@ -122,9 +122,9 @@ pub fn keys_are_handled_in_order(broker: &dyn Broker) {
     until_acknowledged(&consumer, 400);
     assert_eq!(end(consumer).dead_lettered, 0);
     let order = order.lock().unwrap();
-    assert_eq!(order.len(), 4);
+    assert_eq!(order.len(), 8);
     for (key, numbers) in &*order {
-        assert_eq!(numbers.len(), 100);
+        assert_eq!(numbers.len(), 50);
         assert!(numbers.is_sorted(), "{key:?}: {numbers:?}");
     }
 }

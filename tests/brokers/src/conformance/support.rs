@@ -53,9 +53,9 @@ pub(super) fn all_acknowledged(broker: &dyn Broker, queue: &str) {
     eventually("all are acknowledged", || broker.unacknowledged(queue) == 0);
 }
 
-/// A message that is a number; its key is one of four.
+/// A message that is a number; its key is one of eight, which keep every one of three partitions busy.
 pub(super) fn numbered(number: usize) -> Message {
-    Message::new(number.to_string()).with_key(format!("key-{}", number % 4))
+    Message::new(number.to_string()).with_key(format!("key-{}", number % 8))
 }
 
 pub(super) fn number(message: &Message) -> usize {
