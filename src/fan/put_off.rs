@@ -97,7 +97,7 @@ impl<'a, T: Send + 'a, W: Work<T> + 'a> Core<'a, T, W> {
                 let mut intake = self.intake.lock();
                 let second = guard.hedging.as_ref().map_or(0, |hedging| {
                     let stopped = intake.stopped.filter(|_| !broken!("hedged_after_the_stop"));
-                    let put = |copy| held.waiting.put_back(copy);
+                    let put = |copy| held.waiting.put_first(copy);
                     let count = hedging.overdue(guard.clock().now(), stopped, put);
                     next = next.into_iter().chain(hedging.next()).min();
                     count

@@ -46,17 +46,21 @@ impl<T> Ready<T> {
     }
 
     fn pop(&mut self) -> Option<Entry<T>> {
-        if self.classes[NORMAL].len() == self.len {
+        let entry = if self.classes[NORMAL].len() == self.len {
             // The common case: there are no others.
-            let entry = self.classes[NORMAL].pop_front()?;
-            self.len -= 1;
-            return Some(entry);
-        }
-        let order = turn_order(self.turn);
+            self.classes[NORMAL].pop_front()?
+        } else {
+            turn_order(self.turn).into_iter().find_map(|class| self.classes[class].pop_front())?
+        };
         self.turn = self.turn.wrapping_add(1);
-        let entry = order.into_iter().find_map(|class| self.classes[class].pop_front())?;
         self.len -= 1;
         Some(entry)
+    }
+
+    /// Undoes a `pop`, the last first, so that the same is popped again.
+    fn undo_pop(&mut self, entry: Entry<T>) {
+        self.turn = self.turn.wrapping_sub(1);
+        self.push_front(entry);
     }
 }
 
@@ -180,14 +184,20 @@ impl<T> Queue<T> {
         let ready = &mut self.ready;
         if ready.len <= most && ready.classes[NORMAL].len() == ready.len && hand.is_empty() {
             std::mem::swap(&mut ready.classes[NORMAL], hand);
+            ready.turn = ready.turn.wrapping_add(ready.len);
             ready.len = 0;
             return;
         }
         hand.extend((0..most).map_while(|_| ready.pop()));
     }
 
-    /// Puts back what was taken and not started, the newest first.
+    /// Puts back what was taken and not started, the newest first. Its turn comes back with it, so that priorities keep their shares.
     pub(super) fn put_back(&mut self, entry: Entry<T>) {
+        self.ready.undo_pop(entry);
+    }
+
+    /// Puts in what is to be the next of its priority: the copy of an item that somebody runs.
+    pub(super) fn put_first(&mut self, entry: Entry<T>) {
         self.ready.push_front(entry);
     }
 
@@ -258,5 +268,40 @@ impl<T> Queue<T> {
         }
         all.sort_unstable_by_key(|entry| entry.seq);
         all
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+
+    /// A queue with a hundred items of each priority; their numbers tell which: 0 to 99 are the first's.
+    fn full() -> Queue<()> {
+        let mut queue = Queue::new(false, true);
+        let entry =
+            |seq: u64| Entry { seq, sent: 0, mark: 0, class: seq as usize / 100, trace: Carried::none(), item: () };
+        queue.receive(&mut (0..100 * LANES as u64).map(entry).collect());
+        queue.sort_in();
+        queue
+    }
+
+    fn take(queue: &mut Queue<()>, count: usize) -> VecDeque<Entry<()>> {
+        let mut hand = VecDeque::new();
+        queue.pop_into(count, &mut hand);
+        hand
+    }
+
+    #[test]
+    fn f8_what_is_put_back_is_taken_again_in_the_same_order() {
+        let numbers = |hand: &VecDeque<Entry<()>>| hand.iter().map(|entry| entry.seq).collect::<Vec<_>>();
+        let all = numbers(&take(&mut full(), 300));
+        for (taken, back) in [(1, 1), (5, 5), (16, 3), (31, 30), (300, 290)] {
+            let mut queue = full();
+            let mut hand = take(&mut queue, taken);
+            let started = numbers(&hand.drain(..taken - back).collect());
+            hand.into_iter().rev().for_each(|entry| queue.put_back(entry));
+            let again = numbers(&take(&mut queue, 300));
+            assert_eq!([started, again].concat(), all, "{back} of {taken}");
+        }
     }
 }

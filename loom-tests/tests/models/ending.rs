@@ -138,7 +138,7 @@ fn a_pool_dropped_on_its_own_worker() {
 
 #[test]
 fn broadcast_against_resize_down() {
-    model(1, || {
+    model(2, || {
         let pool = Arc::new(pool(2));
         let other = pool.clone();
         let resizer = loom::thread::spawn(move || other.resize(1).unwrap());
