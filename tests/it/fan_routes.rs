@@ -81,59 +81,46 @@ fn the_least_loaded_worker_is_one_that_has_ended_its_items() {
     });
 }
 
-/// What one worker runs of a queue that is full before it starts.
-fn picks(keyed: bool) -> Vec<(Priority, usize)> {
-    let started = Arc::new(Mutex::new(Vec::new()));
-    let log = started.clone();
-    let builder = FanOut::builder(move |(class, n): (Priority, usize)| {
-        log.lock().unwrap().push((class, n));
-        Ok::<_, ()>(())
-    })
-    .workers(1)
-    .window(2000)
-    .priority(|item: &(Priority, usize)| item.0);
-    let builder = if keyed { builder.key(|item| item.1) } else { builder };
-    let (input, output) = builder.start().unwrap();
-    input.control().pause();
-    let classes = [(Priority::Low, 50), (Priority::Normal, 200), (Priority::High, 800)];
-    let mut n = 0;
-    for (class, count) in classes {
-        for _ in 0..count {
-            input.send((class, n)).unwrap();
-            n += 1;
-        }
-    }
-    input.control().resume();
-    drop(input);
-    assert_eq!(output.count(), 1050);
-    let started = std::mem::take(&mut *started.lock().unwrap());
-    for (class, count) in classes {
-        let of: Vec<_> = started.iter().filter(|pick| pick.0 == class).map(|pick| pick.1).collect();
-        assert!(of.len() == count && of.is_sorted(), "the order of a priority is kept");
-    }
-    started
-}
-
-/// Positions are exact, unless the system takes the CPU from the worker for long: what it has in hand is then taken back, and picked again. So one
-/// run of several must be exact, and in no other may a kind starve.
+/// One worker, and a queue that is full before it starts: positions are exact.
 #[test]
 fn f8_low_priority_is_served_within_sixteen_picks() {
     within(|| {
         for keyed in [false, true] {
-            let exact = |_| {
-                let started = picks(keyed);
-                // While all kinds wait: of every sixteen picks one is Low and four are Normal.
-                let shares = started[..800].chunks(16).take(40).map(|picks| {
-                    let count = |class| picks.iter().filter(|pick| pick.0 == class).count();
-                    (count(Priority::Low), count(Priority::Normal))
-                });
-                let even = shares.clone().all(|share| share == (1, 4));
-                let (low, normal) = shares.fold((0, 0), |sum, share| (sum.0 + share.0, sum.1 + share.1));
-                assert!((30..=50).contains(&low) && (120..=200).contains(&normal), "{low} Low, {normal} Normal");
-                let lows: Vec<_> = (0..started.len()).filter(|at| started[*at].0 == Priority::Low).collect();
-                even && lows[0] < 16 && lows.windows(2).all(|two| two[1] - two[0] <= 16)
-            };
-            assert!((0..10).any(exact), "keyed: {keyed}");
+            let started = Arc::new(Mutex::new(Vec::new()));
+            let log = started.clone();
+            let builder = FanOut::builder(move |(class, n): (Priority, usize)| {
+                log.lock().unwrap().push((class, n));
+                Ok::<_, ()>(())
+            })
+            .workers(1)
+            .window(2000)
+            .priority(|item: &(Priority, usize)| item.0);
+            let builder = if keyed { builder.key(|item| item.1) } else { builder };
+            let (input, output) = builder.start().unwrap();
+            input.control().pause();
+            let classes = [(Priority::Low, 50), (Priority::Normal, 200), (Priority::High, 800)];
+            let mut n = 0;
+            for (class, count) in classes {
+                for _ in 0..count {
+                    input.send((class, n)).unwrap();
+                    n += 1;
+                }
+            }
+            input.control().resume();
+            drop(input);
+            assert_eq!(output.count(), 1050);
+            let started = started.lock().unwrap();
+            // While all kinds wait: of every sixteen picks one is Low and four are Normal.
+            for (at, picks) in started[..800].chunks(16).take(40).enumerate() {
+                let count = |class| picks.iter().filter(|pick| pick.0 == class).count();
+                assert_eq!((count(Priority::Low), count(Priority::Normal)), (1, 4), "picks {at}: {picks:?}");
+            }
+            let lows: Vec<_> = (0..started.len()).filter(|at| started[*at].0 == Priority::Low).collect();
+            assert!(lows[0] < 16 && lows.windows(2).all(|two| two[1] - two[0] <= 16), "{lows:?}");
+            for (class, count) in classes {
+                let of: Vec<_> = started.iter().filter(|pick| pick.0 == class).map(|pick| pick.1).collect();
+                assert!(of.len() == count && of.is_sorted(), "the order of a priority is kept");
+            }
         }
     });
 }
