@@ -9,7 +9,7 @@
 use benches::median;
 use brokers::Broker;
 use fanpool::FanOut;
-use fanpool::connect::{Message, Raw, Source};
+use fanpool::connect::{Message, Raw, Sink, Source};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,14 @@ const PAYLOAD: [u8; 100] = [b'x'; 100];
 /// A way to consume a queue of so many messages; returns how long it took.
 type Way = fn(&str, &str, usize) -> Duration;
 
+/// Kafka's topics have so many partitions, since the mock cluster keeps 5 MiB of each.
+const PARTITIONS: i32 = 8;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.first().is_some_and(|first| first == "serve-kafka") {
+        return serve_kafka(&arguments[1..]);
+    }
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(5);
     let asked = |engine: &str| {
         arguments.iter().all(|one| one.parse::<usize>().is_ok()) || arguments.iter().any(|one| one == engine)
@@ -29,16 +35,22 @@ fn main() {
         ("memory", 500_000, &[("fanpool", ours), ("poll and ack alone", memory_alone)]),
         ("redis", 200_000, &[("fanpool", ours), ("redis", redis_alone)]),
         ("rabbitmq", 50_000, &[("fanpool", ours), ("lapin", lapin_alone), ("lapin, each ack awaited", lapin_awaited)]),
-        ("kafka", 60_000, &[("fanpool", ours), ("rdkafka", rdkafka_alone)]),
+        (
+            "kafka",
+            240_000,
+            &[("fanpool", ours), ("rdkafka", rdkafka_alone), ("rdkafka, a window behind", rdkafka_window)],
+        ),
     ];
     for (engine, messages, ways) in ways.into_iter().filter(|(engine, ..)| asked(engine)) {
-        let broker = brokers::start(engine);
+        let queues = (0..=rounds).flat_map(|round| (0..ways.len()).map(move |at| name(round, at)));
+        let broker = Running::start(engine, &queues.collect::<Vec<_>>());
         let mut times = vec![Vec::new(); ways.len()];
         for round in 0..=rounds {
             for (at, (_, way)) in ways.iter().enumerate() {
-                let queue = format!("bench-{round}-{at}");
-                fill(&*broker, &queue, messages);
-                let took = way(&broker.spec(), &queue, messages);
+                if std::env::var("ONLY").is_ok_and(|only| only != at.to_string()) { times[at].push(1.0); continue; }
+                let queue = name(round, at);
+                broker.fill(&queue, messages);
+                let took = way(&broker.spec, &queue, messages);
                 if round > 0 {
                     times[at].push(took.as_secs_f64() * 1e9 / messages as f64);
                 }
@@ -54,13 +66,65 @@ fn main() {
     }
 }
 
-fn fill(broker: &dyn Broker, queue: &str, messages: usize) {
-    broker.create(queue);
-    let mut sink = broker.sink(queue);
-    sink.open().expect("the broker runs");
-    let batch: Vec<Message> = (0..1_000).map(|n: u32| Message::new(PAYLOAD).with_key(n.to_string())).collect();
-    (0..messages / batch.len()).for_each(|_| sink.publish(&batch).expect("the broker takes them"));
-    sink.close().expect("it is closed");
+fn name(round: usize, way: usize) -> String {
+    format!("bench-{round}-{way}")
+}
+
+/// A broker in a process of its own, but for the one in memory.
+struct Running {
+    spec: String,
+    own: Option<Box<dyn Broker>>,
+    _process: Option<Process>,
+}
+
+struct Process(std::process::Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    fn start(engine: &str, queues: &[String]) -> Running {
+        if engine != "kafka" {
+            let own = brokers::start(engine);
+            queues.iter().for_each(|queue| own.create(queue));
+            return Running { spec: own.spec(), own: Some(own), _process: None };
+        }
+        let mut process = std::process::Command::new(std::env::current_exe().expect("a program"))
+            .arg("serve-kafka")
+            .args(queues)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut spec = String::new();
+        let output = process.stdout.take().expect("it is piped");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut spec).expect("it says where");
+        Running { spec: spec.trim().to_owned(), own: None, _process: Some(Process(process)) }
+    }
+
+    fn fill(&self, queue: &str, messages: usize) {
+        let mut sink: Box<dyn Sink> = match &self.own {
+            Some(own) => own.sink(queue),
+            None => Box::new(brokers::kafka::reach(self.spec.trim_start_matches("kafka=")).sink(queue)),
+        };
+        sink.open().expect("the broker runs");
+        let batch: Vec<Message> = (0..1_000).map(|n: u32| Message::new(PAYLOAD).with_key(n.to_string())).collect();
+        (0..messages / batch.len()).for_each(|_| sink.publish(&batch).expect("the broker takes them"));
+        sink.close().expect("it is closed");
+    }
+}
+
+/// A mock cluster with these topics, until its input is closed.
+fn serve_kafka(topics: &[String]) {
+    use brokers::kafka::Cluster;
+    let mock = brokers::kafka::Mock::start();
+    topics.iter().for_each(|topic| mock.create_with(topic, PARTITIONS));
+    println!("{}", mock.spec());
+    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
 
 fn ours(spec: &str, queue: &str, messages: usize) -> Duration {
@@ -79,7 +143,7 @@ fn ours(spec: &str, queue: &str, messages: usize) -> Duration {
         .start()
         .expect("it starts");
     while consumer.counts().acknowledged < messages as u64 {
-        std::thread::sleep(Duration::from_micros(200));
+        std::thread::sleep(Duration::from_millis(1));
     }
     let took = first.get().map_or(Duration::ZERO, Instant::elapsed);
     drop(consumer);
@@ -186,29 +250,43 @@ fn lapin_awaited(spec: &str, queue: &str, messages: usize) -> Duration {
 
 /// Polls, and commits what was taken every 100 ms and at the end.
 fn rdkafka_alone(spec: &str, queue: &str, messages: usize) -> Duration {
+    rdkafka_loop(spec, queue, messages, |last, _| last.elapsed() > Duration::from_millis(100))
+}
+
+/// Polls, and commits so often that no more than a window is behind.
+fn rdkafka_window(spec: &str, queue: &str, messages: usize) -> Duration {
+    rdkafka_loop(spec, queue, messages, |_, since| since >= WINDOW / 4)
+}
+
+fn rdkafka_loop(spec: &str, queue: &str, messages: usize, due: fn(Instant, usize) -> bool) -> Duration {
     use rdkafka::ClientConfig;
     use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", spec.trim_start_matches("kafka="))
         .set("group.id", brokers::kafka::group(queue))
         .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
         .create()
         .expect("a client");
     consumer.subscribe(&[queue]).expect("a topic");
-    let (mut began, mut committed) = (None, Instant::now());
-    let mut done = 0;
-    while done < messages {
-        let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
-        let message = message.expect("the broker goes on");
+    let (mut began, mut committed, mut since) = (None, Instant::now(), 0);
+    for _ in 0..messages {
+        let message = loop {
+            if let Some(message) = consumer.poll(Duration::from_secs(1)) {
+                break message.expect("the broker goes on");
+            }
+        };
         began.get_or_insert_with(Instant::now);
         consumer.store_offset_from_message(&message).expect("it is assigned");
-        done += 1;
-        if committed.elapsed() > Duration::from_millis(100) {
+        since += 1;
+        if due(committed, since) {
             consumer.commit_consumer_state(CommitMode::Async).expect("it is assigned");
-            committed = Instant::now();
+            (committed, since) = (Instant::now(), 0);
         }
     }
-    consumer.commit_consumer_state(CommitMode::Sync).expect("it is assigned");
+    if since > 0 {
+        consumer.commit_consumer_state(CommitMode::Sync).expect("it is assigned");
+    }
     began.map_or(Duration::ZERO, |began| began.elapsed())
 }
