@@ -45,12 +45,14 @@ impl Tracker {
     /// Assigns partition 0 and delivers.
     pub fn assign(&self, session: u64, offsets: &[u64]) {
         self.0.assign(0, session, 0);
-        offsets.iter().for_each(|offset| assert!(self.0.delivered(0, session, *offset)));
+        let mut list = offsets.to_vec();
+        self.0.deliver((0, session), &mut list, 0, |offset| *offset);
+        assert_eq!(list, offsets);
     }
 
     /// Finishes an offset of partition 0.
     pub fn finish(&self, session: u64, offset: u64) -> bool {
-        self.0.finish(0, session, offset)
+        self.0.finish(&[crate::connect::Position { partition: 0, offset, part: 0, session }]).0 == 1
     }
 
     /// What can be committed: the session, and the next offset.

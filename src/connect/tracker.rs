@@ -16,14 +16,15 @@
 //! the offset covers none that was told to be late. If the partition is assigned again, its entries are of another session: what belongs to
 //! the one before, be it late to finish or confirmed late by the broker, changes nothing.
 //!
-//! All is under one lock, held for a search in a sorted queue at most.
+//! All is under one lock, held for a search in a sorted queue for each of a batch.
 
+use super::message::Position;
 use crate::sync::{Mutex, broken};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The partitions that are assigned to a source. See the module.
 pub(crate) struct Tracker {
-    partitions: Mutex<HashMap<u32, Partition>>,
+    partitions: Mutex<BTreeMap<u32, Partition>>,
 }
 
 /// An offset that can be committed, and the assignment that it is of.
@@ -65,6 +66,29 @@ impl Partition {
         Some(last.offset + 1)
     }
 
+    fn deliver(&mut self, offset: u64) -> bool {
+        if offset < self.next || self.entries.back().is_some_and(|last| last.offset >= offset) {
+            return false;
+        }
+        self.entries.push_back(Entry { offset, state: State::InHand });
+        true
+    }
+
+    fn leave(&mut self, offset: u64, to: State) -> bool {
+        let Ok(at) = self.entries.binary_search_by_key(&offset, |entry| entry.offset) else { return false };
+        let entry = &mut self.entries[at];
+        if entry.state != State::InHand {
+            return false;
+        }
+        entry.state = to;
+        if to == State::Finished && (at == self.contiguous || broken!("commit_passes_unfinished")) {
+            let from = self.contiguous.max(at);
+            let more = self.entries.range(from..).take_while(|entry| entry.state == State::Finished).count();
+            self.contiguous = from + more;
+        }
+        true
+    }
+
     fn committed(&mut self, next: u64) {
         let covered = self.entries.partition_point(|entry| entry.offset < next);
         let covered = if broken!("commit_covers_what_finished_since") { covered.max(self.contiguous) } else { covered };
@@ -72,6 +96,20 @@ impl Partition {
         self.contiguous = self.contiguous.saturating_sub(covered);
         self.next = self.next.max(next);
     }
+}
+
+fn leave<'a>(
+    partitions: &mut BTreeMap<u32, Partition>,
+    positions: impl IntoIterator<Item = &'a Position>,
+    to: State,
+) -> usize {
+    let mut left = 0;
+    for position in positions {
+        let own = partitions.get_mut(&position.partition);
+        let own = own.filter(|own| own.session == position.session || broken!("session_not_compared"));
+        left += usize::from(own.map_or(broken!("late_finish_counts"), |own| own.leave(position.offset, to)));
+    }
+    left
 }
 
 impl Tracker {
@@ -85,46 +123,39 @@ impl Tracker {
         self.partitions.lock().insert(partition, fresh);
     }
 
-    /// The offset was handed out. False if the partition is not assigned under that session, or the offset is not beyond all that was
-    /// delivered: then it must not be handed out.
-    pub(crate) fn delivered(&self, partition: u32, session: u64, offset: u64) -> bool {
+    /// What is in `list` from `from` on was read from the partition, and is handed out: but for what is taken out here, since the partition is
+    /// not assigned under that session, or the offset is not beyond all that was delivered.
+    pub(crate) fn deliver<D>(
+        &self,
+        (partition, session): (u32, u64),
+        list: &mut Vec<D>,
+        from: usize,
+        offset: impl Fn(&D) -> u64,
+    ) {
         let mut partitions = self.partitions.lock();
-        let Some(own) = partitions.get_mut(&partition).filter(|own| own.session == session) else { return false };
-        if offset < own.next || own.entries.back().is_some_and(|last| last.offset >= offset) {
-            return false;
+        let mut own = partitions.get_mut(&partition).filter(|own| own.session == session);
+        let mut kept = from;
+        for at in from..list.len() {
+            if own.as_mut().is_some_and(|own| own.deliver(offset(&list[at]))) {
+                list.swap(kept, at);
+                kept += 1;
+            }
         }
-        own.entries.push_back(Entry { offset, state: State::InHand });
-        true
+        list.truncate(kept);
     }
 
-    /// The offset is done. False if it is late: the partition was revoked, is of another session, or the offset is not in hand.
-    pub(crate) fn finish(&self, partition: u32, session: u64, offset: u64) -> bool {
-        self.leave(partition, session, offset, State::Finished)
-    }
-
-    /// The offset was handed back: it is never done in this session, and nothing from it on is committed. False as in `finish`.
-    pub(crate) fn hand_back(&self, partition: u32, session: u64, offset: u64) -> bool {
-        self.leave(partition, session, offset, State::HandedBack)
-    }
-
-    fn leave(&self, partition: u32, session: u64, offset: u64, to: State) -> bool {
+    /// These are done. Returns how many of them are not late, as those are whose partition was revoked or is of another session, and whose
+    /// offset is not in hand; and how many offsets can be committed at most in a partition.
+    pub(crate) fn finish<'a>(&self, positions: impl IntoIterator<Item = &'a Position>) -> (usize, usize) {
         let mut partitions = self.partitions.lock();
-        let own = partitions.get_mut(&partition);
-        let Some(own) = own.filter(|own| own.session == session || broken!("session_not_compared")) else {
-            return broken!("late_finish_counts");
-        };
-        let Ok(at) = own.entries.binary_search_by_key(&offset, |entry| entry.offset) else { return false };
-        let entry = &mut own.entries[at];
-        if entry.state != State::InHand {
-            return false;
-        }
-        entry.state = to;
-        if to == State::Finished && (at == own.contiguous || broken!("commit_passes_unfinished")) {
-            let from = own.contiguous.max(at);
-            let more = own.entries.range(from..).take_while(|entry| entry.state == State::Finished).count();
-            own.contiguous = from + more;
-        }
-        true
+        let left = leave(&mut partitions, positions, State::Finished);
+        (left, partitions.values().map(|own| own.contiguous).max().unwrap_or(0))
+    }
+
+    /// These were handed back: they are never done in this session, and nothing from the first of them on is committed. Returns how many
+    /// are not late.
+    pub(crate) fn hand_back<'a>(&self, positions: impl IntoIterator<Item = &'a Position>) -> usize {
+        leave(&mut self.partitions.lock(), positions, State::HandedBack)
     }
 
     /// The offset that can be committed, if it is beyond the last commit.

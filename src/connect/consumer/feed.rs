@@ -5,7 +5,7 @@ use super::super::engine::{Polled, Reader};
 use super::super::error::ConnectError;
 use super::super::message::Delivery;
 use super::letter::text;
-use super::shared::{Entry, POLL, Part, Room, Shared, Unfit, guarded};
+use super::shared::{Entry, POLL, Part, Room, Shared, Told, Unfit, guarded};
 use crate::fan::Feed;
 use crate::panics;
 use crate::sync::Arc;
@@ -93,13 +93,13 @@ impl<T, E> Feeder<T, E> {
         }
         let (mut items, mut entries) = (Vec::with_capacity(taken.len()), Vec::with_capacity(taken.len()));
         for delivery in taken.drain(..) {
-            let (item, unfit) = match self.item(&delivery) {
+            let (item, told) = match self.item(&delivery) {
                 Ok(item) => (Some(item), None),
-                Err(unfit) => (None, Some(unfit)),
+                Err(unfit) => (None, Some(Box::new(Told { unfit: Some(unfit), history: String::new() }))),
             };
             let Delivery { message, position, attempt } = delivery;
             items.push((message.trace(), item));
-            entries.push(Entry { message, position, attempt, unfit, history: String::new() });
+            entries.push(Entry { message, position, attempt, told });
         }
         self.shared.take_in(*next, entries.into_iter());
         let mut items = items.into_iter();

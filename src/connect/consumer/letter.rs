@@ -64,7 +64,7 @@ pub(super) fn cause<E: Display>(error: &TaskError<E>, entry: &mut Entry) -> Opti
         TaskError::Expired => "expired",
         TaskError::WrongBatch { .. } => "wrong-batch",
         TaskError::Rejected(crate::error::Rejection::Message) => {
-            return entry.unfit.take().map(|unfit| Cause { reason: unfit.reason, text: unfit.text });
+            return entry.told.as_mut()?.unfit.take().map(|unfit| Cause { reason: unfit.reason, text: unfit.text });
         }
         TaskError::Cancelled | TaskError::Rejected(_) => return None,
     };
@@ -73,7 +73,7 @@ pub(super) fn cause<E: Display>(error: &TaskError<E>, entry: &mut Entry) -> Opti
 
 /// The letter of a message.
 pub(super) fn letter(entry: &Entry, attempts: u32, cause: &Cause, engine: &str) -> Message {
-    let mut history = entry.history.clone();
+    let mut history = entry.told.as_ref().map_or_else(String::new, |told| told.history.clone());
     if attempts > 0 {
         history.push_str(&line(TEXT, attempts as usize, &cause.text));
     }

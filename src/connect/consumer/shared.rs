@@ -22,6 +22,7 @@ use crate::observe::{BrokerCounts, Reason};
 use crate::resilience::Retry;
 use crate::sync::{Condvar, Mutex, MutexGuard, broken, now};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 /// How long a reader waits for a message, and so how long it takes at most until it hears of the end.
@@ -38,6 +39,13 @@ pub(super) struct Entry {
     pub(super) message: Message,
     pub(super) position: Position,
     pub(super) attempt: u32,
+    /// What few have.
+    pub(super) told: Option<Box<Told>>,
+}
+
+/// What is told of a message in its dead letter.
+#[derive(Default)]
+pub(super) struct Told {
     /// Why it is not for the handler.
     pub(super) unfit: Option<Unfit>,
     /// The errors of the attempts before the last.
@@ -78,9 +86,28 @@ struct Trouble {
     why: String,
 }
 
+/// Numbers are given one after the other, by the library: they need no hash that a stranger cannot foresee. The factor is 2^64 divided by the
+/// golden ratio, which spreads them over all bits (Knuth, The Art of Computer Programming 3, 6.4).
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
 #[derive(Default)]
 pub(super) struct State {
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Entry, BuildHasherDefault<Spread>>,
     pub(super) counts: BrokerCounts,
     pub(super) ending: bool,
     pub(super) fed: bool,
@@ -179,7 +206,7 @@ impl Shared {
     /// An item has ended; what its attempts before the last failed with.
     pub(super) fn remember(&self, number: u64, history: String) {
         if let Some(entry) = self.state.lock().entries.get_mut(&number) {
-            entry.history = history;
+            entry.told.get_or_insert_default().history = history;
         }
     }
 

@@ -160,8 +160,9 @@ impl KafkaReader {
         for at in 0..self.queues.len() {
             let at = (self.turn + at) % self.queues.len();
             let queue = &mut self.queues[at];
-            let mut span = self.span.saturating_sub(self.member.tracker.outstanding(queue.number));
-            while left > 0 && span > 0 {
+            let span = self.span.saturating_sub(self.member.tracker.outstanding(queue.number));
+            let from = into.len();
+            while into.len() - from < span.min(left) {
                 let (offset, message) = if let Some(stray) = queue.strays.pop_front() {
                     stray
                 } else {
@@ -177,12 +178,14 @@ impl KafkaReader {
                         None => break,
                     }
                 };
-                if self.member.tracker.delivered(queue.number, queue.session, offset) {
-                    let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
-                    into.push(Delivery { message, position, attempt: 1 });
-                    queue.next = Some(offset + 1);
-                    (left, span) = (left - 1, span - 1);
-                }
+                let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
+                into.push(Delivery { message, position, attempt: 1 });
+            }
+            let own = (queue.number, queue.session);
+            self.member.tracker.deliver(own, into, from, |delivery| delivery.position.offset);
+            if into.len() > from {
+                queue.next = into.last().map(|last| last.position.offset + 1);
+                left -= into.len() - from;
             }
         }
         self.turn = self.turn.wrapping_add(1);
@@ -271,28 +274,15 @@ impl KafkaSettler {
 
 impl Settler for KafkaSettler {
     fn ack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
-        let tracker = &self.member.tracker;
-        let mut touched: Vec<u32> = Vec::new();
-        let mut done = 0;
-        for position in positions {
-            if tracker.finish(position.partition, position.session, position.offset) {
-                done += 1;
-                if !touched.contains(&position.partition) {
-                    touched.push(position.partition);
-                }
-            }
-        }
+        let (done, ready) = self.member.tracker.finish(positions);
         if done > 0 {
-            let full = |partition: &u32| tracker.committable(*partition).is_some_and(|it| it.entries >= self.urgent);
-            self.member.commits.acknowledged(touched.iter().any(full));
+            self.member.commits.acknowledged(ready >= self.urgent);
         }
         Ok(done)
     }
 
     fn nack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
-        let tracker = &self.member.tracker;
-        let own = |position: &&Position| tracker.hand_back(position.partition, position.session, position.offset);
-        Ok(positions.iter().filter(own).count())
+        Ok(self.member.tracker.hand_back(positions))
     }
 
     fn close(&mut self) -> Result<(), ConnectError> {
