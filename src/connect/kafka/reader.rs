@@ -177,12 +177,16 @@ impl KafkaReader {
                         None => break,
                     }
                 };
-                if self.member.tracker.delivered(queue.number, queue.session, offset) {
-                    let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
-                    into.push(Delivery { message, position, attempt: 1 });
-                    queue.next = Some(offset + 1);
-                    (left, span) = (left - 1, span - 1);
+                if !self.member.tracker.delivered(queue.number, queue.session, offset) {
+                    // The log was cut off, or begins again: what has this offset now is another message.
+                    queue.session = self.member.table.session();
+                    self.member.tracker.assign(queue.number, queue.session, 0);
+                    self.member.tracker.delivered(queue.number, queue.session, offset);
                 }
+                let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
+                into.push(Delivery { message, position, attempt: 1 });
+                queue.next = Some(offset + 1);
+                (left, span) = (left - 1, span - 1);
             }
         }
         self.turn = self.turn.wrapping_add(1);

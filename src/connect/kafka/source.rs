@@ -27,6 +27,8 @@ use std::time::Duration;
 /// - `nack`: Kafka has no way to hand one message back. It is not committed, nor what comes behind it, and is delivered again once
 ///   this source has closed or lost the partition.
 /// - `attempt` is always 1, since Kafka does not count.
+/// - A log that was cut off below what was read, or whose topic was made anew, is read on from its first offset, in a new session. With
+///   [`from_beginning(false)`](KafkaSource::from_beginning) it is read on from its end, and what lies before that is never delivered.
 /// - A message without a payload (a tombstone) comes with an empty one; a header whose name is not UTF-8 is left out.
 /// - `lag` is what the assigned partitions hold beyond what was delivered here, as of the last second.
 ///

@@ -1,0 +1,23 @@
+//! What seldom happens: logs that begin again, and options at their bounds.
+
+use super::*;
+use rdkafka::types::RDKafkaApiKey as Api;
+use rdkafka::types::RDKafkaRespErr as Error;
+
+/// As if the topic had been made anew, or its log been cut off: the reader is told that there is no such offset, and begins again.
+#[test]
+fn i3_a_log_that_begins_again_is_a_new_session() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..20));
+    let mut open = Open::new(mock.member("t"), 100);
+    let taken = open.take(20);
+    assert_eq!(open.ack(&taken[..19]), 19);
+    mock.ask(|cluster| cluster.request_errors(Api::Fetch, &[Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]));
+    let again = open.take(20);
+    assert_eq!(again.iter().map(|it| it.position.offset).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert_eq!(open.ack(&taken[19..]), 0, "whether it is the same message is not known");
+    assert_eq!(open.ack(&again), 20);
+    open.close();
+    assert_eq!(mock.committed("t"), [20]);
+}
