@@ -1,7 +1,7 @@
 //! The two halves of an open source.
 
 use super::Kafka;
-use super::causes::{Cause, cause, failed, lost};
+use super::causes::{Cause, cause, code, failed, lost};
 use super::member::{Consumer, Context, Member, assign};
 use crate::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, Settler};
 use crate::panics;
@@ -156,8 +156,11 @@ impl KafkaReader {
 
     /// Takes at most `room`, from one partition after another as far as its span allows.
     fn take(&mut self, room: usize, into: &mut Vec<Delivery>) -> Result<(), ConnectError> {
+        if let Some(error) = self.wrong.take() {
+            return self.judge(&error);
+        }
         let mut left = room;
-        for at in 0..self.queues.len() {
+        'queues: for at in 0..self.queues.len() {
             let at = (self.turn + at) % self.queues.len();
             let queue = &mut self.queues[at];
             let mut span = self.span.saturating_sub(self.member.tracker.outstanding(queue.number));
@@ -170,9 +173,11 @@ impl KafkaReader {
                             Ok(offset) => (offset, convert(&message)),
                             Err(_) => continue,
                         },
+                        Some(Err(error)) if matches!(cause(code(&error)), Cause::Passing) => continue,
                         Some(Err(error)) => {
-                            self.wrong = self.wrong.take().or(Some(error));
-                            continue;
+                            // What is behind it may be behind something that was left out.
+                            self.wrong = Some(error);
+                            break 'queues;
                         }
                         None => break,
                     }

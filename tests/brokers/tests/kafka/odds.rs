@@ -21,3 +21,21 @@ fn i3_a_log_that_begins_again_is_a_new_session() {
     open.close();
     assert_eq!(mock.committed("t"), [20]);
 }
+
+#[test]
+fn a_batch_that_cannot_be_read_is_told() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..1));
+    let mut open = Open::new(mock.member("t"), 100);
+    open.take(1);
+    mock.ask(|cluster| cluster.request_errors(Api::Fetch, &[Error::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED]));
+    let began = Instant::now();
+    let error = loop {
+        if let Err(error) = open.reader.poll(1, Duration::from_millis(100), &mut Vec::new()) {
+            break error;
+        }
+        assert!(began.elapsed() < PATIENCE);
+    };
+    assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("compress")), "{error}");
+}
