@@ -13,8 +13,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
-/// After a commit that failed, at least.
+/// After a commit that failed, at least and at most.
 const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Commits {
     desk: Mutex<Desk>,
@@ -164,7 +165,7 @@ fn run(member: &Member, consumer: &Consumer) {
             member.bell.ring();
         }
         let failed = result.is_err();
-        due = now() + if failed { commits.interval.max(PAUSE) } else { commits.interval };
+        due = now() + if failed { commits.interval.clamp(PAUSE, LONGEST_PAUSE) } else { commits.interval };
         let mut desk = commits.desk.lock();
         desk.served = ticket;
         desk.acknowledged |= failed;

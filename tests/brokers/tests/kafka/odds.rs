@@ -39,3 +39,20 @@ fn a_batch_that_cannot_be_read_is_told() {
     };
     assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("compress")), "{error}");
 }
+
+#[test]
+fn a_commit_that_failed_is_made_again_soon() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..60));
+    let mut open = Open::new(mock.member("t").commit_interval(Duration::from_secs(3_600)).span(20), 20);
+    let taken = open.take(20);
+    assert_eq!(open.ack(&taken), 20);
+    let taken = open.take(20);
+    mock.ask(|cluster| {
+        cluster.request_errors(Api::OffsetCommit, &[Error::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS]);
+    });
+    assert_eq!(open.ack(&taken), 20);
+    // The span is full, and nothing more is acknowledged that could hurry.
+    assert_eq!(sorted(&open.take(20)), (40..60).collect::<Vec<_>>());
+}
