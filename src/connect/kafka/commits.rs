@@ -108,7 +108,7 @@ impl Commits {
     }
 
     /// Waits until there is something to commit: what is on the desk, and the ticket that it serves. `None` at the end.
-    fn next(&self, due: Instant) -> Option<(Vec<Commit>, u64)> {
+    fn next(&self, due: Option<Instant>) -> Option<(Vec<Commit>, u64)> {
         let mut desk = self.desk.lock();
         loop {
             if desk.asked > desk.served || !desk.last.is_empty() || (desk.acknowledged && desk.urgent) {
@@ -117,10 +117,10 @@ impl Commits {
             if desk.stop {
                 return None;
             }
-            if desk.acknowledged && now() >= due {
+            if desk.acknowledged && due.is_some_and(|due| now() >= due) {
                 break;
             }
-            let due = desk.acknowledged.then_some(due);
+            let due = due.filter(|_| desk.acknowledged);
             self.changed.wait_until(&mut desk, due);
         }
         (desk.acknowledged, desk.urgent) = (false, false);
@@ -150,7 +150,7 @@ impl Drop for Ended {
 
 fn run(member: &Member, consumer: &Consumer) {
     let commits = &member.commits;
-    let mut due = now();
+    let mut due = Some(now());
     while let Some((mut batch, ticket)) = commits.next(due) {
         let others =
             member.tracker.partitions().into_iter().filter_map(|partition| member.tracker.committable(partition));
@@ -165,7 +165,7 @@ fn run(member: &Member, consumer: &Consumer) {
             member.bell.ring();
         }
         let failed = result.is_err();
-        due = now() + if failed { commits.interval.clamp(PAUSE, LONGEST_PAUSE) } else { commits.interval };
+        due = now().checked_add(if failed { commits.interval.clamp(PAUSE, LONGEST_PAUSE) } else { commits.interval });
         let mut desk = commits.desk.lock();
         desk.served = ticket;
         desk.acknowledged |= failed;

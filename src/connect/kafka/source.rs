@@ -211,6 +211,9 @@ impl Source for KafkaSource {
     }
 }
 
+/// librdkafka counts milliseconds in 32 bits.
+const LONGEST_CHECK: Duration = Duration::from_secs(24 * 3_600);
+
 /// Asks for a topic: that there is a broker, that it lets this user in, and that the topic is there.
 pub(super) fn check<C: ClientContext>(
     kafka: &Kafka,
@@ -218,7 +221,8 @@ pub(super) fn check<C: ClientContext>(
     topic: &str,
     said: impl Fn() -> Said,
 ) -> Result<(), ConnectError> {
-    let metadata = client.fetch_metadata(Some(topic), kafka.connect_timeout).map_err(|error| match &error {
+    let time = kafka.connect_timeout.min(LONGEST_CHECK);
+    let metadata = client.fetch_metadata(Some(topic), time).map_err(|error| match &error {
         KafkaError::Nul(_) => kafka.unusable(&error),
         error => said().no_answer(kafka, code(error)),
     })?;

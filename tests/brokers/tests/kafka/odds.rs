@@ -1,6 +1,7 @@
 //! What seldom happens: logs that begin again, and options at their bounds.
 
 use super::*;
+use fanpool::connect::Sink;
 use rdkafka::types::RDKafkaApiKey as Api;
 use rdkafka::types::RDKafkaRespErr as Error;
 
@@ -55,4 +56,28 @@ fn a_commit_that_failed_is_made_again_soon() {
     assert_eq!(open.ack(&taken), 20);
     // The span is full, and nothing more is acknowledged that could hurry.
     assert_eq!(sorted(&open.take(20)), (40..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn any_time_may_be_given() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..20));
+    let mut open = Open::new(mock.member("t").commit_interval(Duration::MAX), 20);
+    let taken = open.take(20);
+    assert_eq!(open.ack(&taken[..1]), 1);
+    wait_for_commits(&mock, "t", 1);
+    assert_eq!(open.ack(&taken[1..]), 19);
+    open.close();
+    assert_eq!(mock.committed("t"), [20]);
+    for time in [Duration::from_secs(400), Duration::from_secs(30 * 24 * 3_600), Duration::MAX] {
+        let kafka = mock.kafka().request_timeout(time).connect_timeout(time);
+        kafka.sink("t").publish(&numbers(0..1)).unwrap();
+        let mut open = Open::new(kafka.source(["t"], format!("g-{}", time.as_secs())), 1);
+        open.take(1);
+        open.close();
+    }
+    let kafka = mock.kafka().request_timeout(Duration::ZERO);
+    kafka.sink("t").open().unwrap();
+    kafka.source(["t"], "g").open(1).unwrap();
 }
