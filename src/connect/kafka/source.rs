@@ -221,6 +221,10 @@ pub(super) fn check<C: ClientContext>(
     topic: &str,
     said: impl Fn() -> Said,
 ) -> Result<(), ConnectError> {
+    // The client panics at what librdkafka does not accept as a name.
+    if topic.is_empty() || topic.len() > 249 {
+        return Err(failed(RDKafkaErrorCode::InvalidTopic, format!("topic {topic:?}: names have 1 to 249 bytes")));
+    }
     let time = kafka.connect_timeout.min(LONGEST_CHECK);
     let metadata = client.fetch_metadata(Some(topic), time).map_err(|error| match &error {
         KafkaError::Nul(_) => kafka.unusable(&error),

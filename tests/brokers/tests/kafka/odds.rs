@@ -81,3 +81,12 @@ fn any_time_may_be_given() {
     kafka.sink("t").open().unwrap();
     kafka.source(["t"], "g").open(1).unwrap();
 }
+
+#[test]
+fn i6_names_that_no_topic_has() {
+    let mock = Mock::start();
+    for name in ["x".repeat(600), "a\0b".to_owned(), String::new()] {
+        let errors = [mock.kafka().sink(&*name).open().unwrap_err(), mock.member(&name).open(1).err().unwrap()];
+        assert!(errors.iter().all(|error| !error.is_transient()), "{errors:?}");
+    }
+}
