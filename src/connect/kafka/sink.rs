@@ -246,6 +246,7 @@ impl Sink for KafkaSink {
                 },
             }
         }
+        self.reports.state.lock().said.clear();
         Ok(())
     }
 

@@ -90,3 +90,21 @@ fn i6_names_that_no_topic_has() {
         assert!(errors.iter().all(|error| !error.is_transient()), "{errors:?}");
     }
 }
+
+#[test]
+fn i1_what_was_refused_once_is_not_why_a_broker_is_away() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.ask(|cluster| {
+        cluster.request_errors(Api::InitProducerId, &[Error::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED]);
+    });
+    let mut sink = mock.kafka().request_timeout(Duration::from_secs(1)).sink("t");
+    let began = Instant::now();
+    sink.publish(&numbers(0..1)).unwrap_err();
+    while let Err(error) = sink.publish(&numbers(0..1)) {
+        assert!(error.is_transient() && began.elapsed() < PATIENCE, "{error}");
+    }
+    mock.down(true);
+    let error = sink.publish(&numbers(1..2)).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+}
