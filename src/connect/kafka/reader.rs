@@ -13,7 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a look for a broker takes at most while all are away.
+/// How long a look for a broker takes at most while all are away, and how often a reader that waits calls librdkafka at least.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct KafkaReader {
@@ -248,7 +248,9 @@ impl Reader for KafkaReader {
             if into.len() > before || deadline.is_some_and(|deadline| now() >= deadline) {
                 return Ok(Polled::More);
             }
-            self.member.bell.wait(deadline);
+            // Whoever is not heard of for too long is put out of the group.
+            let soon = now().checked_add(LOOK);
+            self.member.bell.wait(deadline.into_iter().chain(soon).min());
         }
     }
 

@@ -108,3 +108,16 @@ fn i1_what_was_refused_once_is_not_why_a_broker_is_away() {
     let error = sink.publish(&numbers(1..2)).unwrap_err();
     assert!(error.is_transient(), "{error}");
 }
+
+/// Whoever calls waits longer than a member may keep silent.
+#[test]
+fn a_reader_that_waits_long_stays_in_its_group() {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..10));
+    let kafka = mock.kafka().set("max.poll.interval.ms", "6000").set("statistics.interval.ms", "0");
+    let mut open = Open::new(kafka.source(["t"], "t-group"), 100);
+    let taken = open.take(10);
+    assert!(open.poll(90, Duration::from_secs(9)).is_empty());
+    assert_eq!(open.ack(&taken), 10, "they are still its own");
+}
