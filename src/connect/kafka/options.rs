@@ -8,13 +8,14 @@ use rdkafka::error::KafkaError;
 use std::time::Duration;
 
 /// What at-least-once rests on here, or what has a method of its own.
-const OWNED: [&str; 21] = [
+const OWNED: [&str; 22] = [
     "acks",
     "allow.auto.create.topics",
     "auto.commit.enable",
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "bootstrap.servers",
+    "delivery.report.only.error",
     "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
