@@ -34,7 +34,7 @@ const OWNED: [&str; 22] = [
 ];
 
 /// Parts of names of options whose values are shown nowhere.
-const SECRET: [&str; 8] = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer"];
+const SECRET: [&str; 9] = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer", "kerberos"];
 
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();

@@ -6,6 +6,7 @@ fn i6_secrets_are_shown_nowhere() {
         .set("sasl.username", "ann-the-user")
         .set("sasl.password", "hunter2")
         .set("ssl.key.pem", "-----BEGIN")
+        .set("sasl.kerberos.kinit.cmd", "kinit ann-the-user --password hunter2")
         .set("client.id", "shown");
     let text = format!("{kafka:?} {:?} {:?}", kafka.source(["t"], "g"), kafka.sink("t"));
     assert!(text.contains("shown") && text.contains("sasl.password"));
