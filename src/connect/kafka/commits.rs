@@ -152,13 +152,9 @@ fn run(member: &Member, consumer: &Consumer) {
     let commits = &member.commits;
     let mut due = Some(now());
     while let Some((mut batch, ticket)) = commits.next(due) {
-        let others =
-            member.tracker.partitions().into_iter().filter_map(|partition| member.tracker.committable(partition));
-        for commit in others {
-            if batch.iter().all(|last| last.partition != commit.partition) {
-                batch.push(commit);
-            }
-        }
+        let partitions = member.tracker.partitions().into_iter();
+        batch.extend(partitions.filter_map(|partition| member.tracker.committable(partition)));
+        newest(&mut batch);
         let result = if batch.is_empty() { Ok(()) } else { commit(member, consumer, &batch) };
         if result.is_ok() {
             batch.iter().for_each(|done| member.tracker.committed(done.partition, done.session, done.next));
@@ -175,6 +171,12 @@ fn run(member: &Member, consumer: &Consumer) {
     }
 }
 
+/// Of each partition the commit of its newest session: one that was taken away may have come back before it was committed last.
+fn newest(batch: &mut Vec<Commit>) {
+    batch.sort_unstable_by_key(|commit| (commit.partition, std::cmp::Reverse(commit.session)));
+    batch.dedup_by_key(|commit| commit.partition);
+}
+
 fn commit(member: &Member, consumer: &Consumer, batch: &[Commit]) -> Result<(), KafkaError> {
     let mut list = TopicPartitionList::with_capacity(batch.len());
     for commit in batch {
@@ -185,3 +187,6 @@ fn commit(member: &Member, consumer: &Consumer, batch: &[Commit]) -> Result<(), 
     }
     consumer.commit(&list, CommitMode::Sync)
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;
