@@ -33,6 +33,10 @@ pub(super) fn cause(code: Code) -> Cause {
             Cause::Refused("set partition.assignment.strategy to what the other members of the group have")
         }
         Code::InvalidGroupId | Code::InvalidSessionTimeout => Cause::Refused("check group and session.timeout.ms"),
+        // What comes behind such a batch is delivered though the batch is not.
+        Code::NotImplemented | Code::BadCompression | Code::BadMessage => Cause::Refused(
+            "compress with lz4 or snappy, or add rdkafka's features libz (for gzip) and zstd; if it is so, a batch is damaged",
+        ),
         Code::Fatal | Code::FencedInstanceId => Cause::Refused("another consumer has the same group.instance.id"),
         _ => Cause::Passing,
     }

@@ -13,8 +13,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
-/// After a commit that failed, at least.
+/// After a commit that failed, at least and at most.
 const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Commits {
     desk: Mutex<Desk>,
@@ -107,7 +108,7 @@ impl Commits {
     }
 
     /// Waits until there is something to commit: what is on the desk, and the ticket that it serves. `None` at the end.
-    fn next(&self, due: Instant) -> Option<(Vec<Commit>, u64)> {
+    fn next(&self, due: Option<Instant>) -> Option<(Vec<Commit>, u64)> {
         let mut desk = self.desk.lock();
         loop {
             if desk.asked > desk.served || !desk.last.is_empty() || (desk.acknowledged && desk.urgent) {
@@ -116,10 +117,10 @@ impl Commits {
             if desk.stop {
                 return None;
             }
-            if desk.acknowledged && now() >= due {
+            if desk.acknowledged && due.is_some_and(|due| now() >= due) {
                 break;
             }
-            let due = desk.acknowledged.then_some(due);
+            let due = due.filter(|_| desk.acknowledged);
             self.changed.wait_until(&mut desk, due);
         }
         (desk.acknowledged, desk.urgent) = (false, false);
@@ -149,22 +150,18 @@ impl Drop for Ended {
 
 fn run(member: &Member, consumer: &Consumer) {
     let commits = &member.commits;
-    let mut due = now();
+    let mut due = Some(now());
     while let Some((mut batch, ticket)) = commits.next(due) {
-        let others =
-            member.tracker.partitions().into_iter().filter_map(|partition| member.tracker.committable(partition));
-        for commit in others {
-            if batch.iter().all(|last| last.partition != commit.partition) {
-                batch.push(commit);
-            }
-        }
+        let partitions = member.tracker.partitions().into_iter();
+        batch.extend(partitions.filter_map(|partition| member.tracker.committable(partition)));
+        newest(&mut batch);
         let result = if batch.is_empty() { Ok(()) } else { commit(member, consumer, &batch) };
         if result.is_ok() {
             batch.iter().for_each(|done| member.tracker.committed(done.partition, done.session, done.next));
             member.bell.ring();
         }
         let failed = result.is_err();
-        due = now() + if failed { commits.interval.max(PAUSE) } else { commits.interval };
+        due = now().checked_add(if failed { commits.interval.clamp(PAUSE, LONGEST_PAUSE) } else { commits.interval });
         let mut desk = commits.desk.lock();
         desk.served = ticket;
         desk.acknowledged |= failed;
@@ -172,6 +169,12 @@ fn run(member: &Member, consumer: &Consumer) {
         drop(desk);
         commits.changed.notify_all();
     }
+}
+
+/// Of each partition the commit of its newest session: one that was taken away may have come back before it was committed last.
+fn newest(batch: &mut Vec<Commit>) {
+    batch.sort_unstable_by_key(|commit| (commit.partition, std::cmp::Reverse(commit.session)));
+    batch.dedup_by_key(|commit| commit.partition);
 }
 
 fn commit(member: &Member, consumer: &Consumer, batch: &[Commit]) -> Result<(), KafkaError> {
@@ -184,3 +187,6 @@ fn commit(member: &Member, consumer: &Consumer, batch: &[Commit]) -> Result<(), 
     }
     consumer.commit(&list, CommitMode::Sync)
 }
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests;

@@ -8,7 +8,7 @@
 //! nothing; everybody else waits for the committer, and with a limit.
 //!
 //! **Who knows what is done.** The [`Tracker`](super::tracker::Tracker), which the settler tells. A partition's session is a number that
-//! the reader counts up at every assignment.
+//! the reader counts up at every assignment, and when offsets of a log begin again.
 //!
 //! **Rebalances** happen inside of the reader's poll. Partitions that are taken away: the tracker forgets them, what was contiguous is
 //! committed and waited for, and only then are they let go; whatever is acknowledged from then on is late. New ones: their queues are

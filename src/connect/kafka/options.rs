@@ -8,13 +8,14 @@ use rdkafka::error::KafkaError;
 use std::time::Duration;
 
 /// What at-least-once rests on here, or what has a method of its own.
-const OWNED: [&str; 21] = [
+const OWNED: [&str; 22] = [
     "acks",
     "allow.auto.create.topics",
     "auto.commit.enable",
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "bootstrap.servers",
+    "delivery.report.only.error",
     "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
@@ -33,7 +34,7 @@ const OWNED: [&str; 21] = [
 ];
 
 /// Parts of names of options whose values are shown nowhere.
-const SECRET: [&str; 8] = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer"];
+const SECRET: [&str; 9] = ["password", "secret", "username", "key", "pem", "token", "jaas", "oauthbearer", "kerberos"];
 
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -53,6 +54,10 @@ pub(super) fn redacted(text: &str, options: &[(String, String)]) -> String {
     secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), "***"))
 }
 
+/// What librdkafka allows as the time for a request; a fetch takes up to half a second, and it wants a second more.
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(300);
+
 fn millis(time: Duration) -> String {
     time.as_millis().clamp(1, 3_600_000).to_string()
 }
@@ -71,7 +76,7 @@ impl Kafka {
             .set("bootstrap.servers", self.servers.join(","))
             .set("client.id", "fanpool")
             .set("allow.auto.create.topics", "false")
-            .set("socket.timeout.ms", millis(self.request_timeout))
+            .set("socket.timeout.ms", millis(self.request_timeout.clamp(SHORTEST, LONGEST)))
             .set("socket.connection.setup.timeout.ms", millis(self.connect_timeout.max(Duration::from_secs(1))))
             .set("reconnect.backoff.max.ms", "1000");
         own.iter().for_each(|(name, value)| {

@@ -1,8 +1,9 @@
 //! The two halves of an open source.
 
 use super::Kafka;
-use super::causes::{Cause, cause, failed, lost};
+use super::causes::{Cause, cause, code, failed, lost};
 use super::member::{Consumer, Context, Member, assign};
+use crate::connect::tracker::Tracker;
 use crate::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, Settler};
 use crate::panics;
 use crate::sync::{Arc, now, thread};
@@ -13,7 +14,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a look for a broker takes at most while all are away.
+/// How long a look for a broker takes at most while all are away, and how often a reader that waits calls librdkafka at least.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct KafkaReader {
@@ -42,6 +43,31 @@ struct Queue {
     strays: VecDeque<(u64, Message)>,
     /// Behind the last one that was delivered.
     next: Option<u64>,
+}
+
+impl Queue {
+    /// The next message with its offset, if one is there; or why there is none any more.
+    fn take(&mut self) -> Option<Result<(u64, Message), KafkaError>> {
+        if let Some(stray) = self.strays.pop_front() {
+            return Some(Ok(stray));
+        }
+        loop {
+            match self.messages.poll(Duration::ZERO)? {
+                Ok(message) => {
+                    if let Ok(offset) = u64::try_from(message.offset()) {
+                        return Some(Ok((offset, convert(&message))));
+                    }
+                }
+                Err(error) if matches!(cause(code(&error)), Cause::Passing) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// Tells the tracker of those from `from` on.
+    fn deliver(&self, tracker: &Tracker, deliveries: &mut Vec<Delivery>, from: usize) {
+        tracker.deliver((self.number, self.session), deliveries, from, |delivery| delivery.position.offset);
+    }
 }
 
 impl KafkaReader {
@@ -156,36 +182,41 @@ impl KafkaReader {
 
     /// Takes at most `room`, from one partition after another as far as its span allows.
     fn take(&mut self, room: usize, into: &mut Vec<Delivery>) -> Result<(), ConnectError> {
+        if let Some(error) = self.wrong.take() {
+            return self.judge(&error);
+        }
         let mut left = room;
         for at in 0..self.queues.len() {
             let at = (self.turn + at) % self.queues.len();
             let queue = &mut self.queues[at];
             let span = self.span.saturating_sub(self.member.tracker.outstanding(queue.number));
-            let from = into.len();
-            while into.len() - from < span.min(left) {
-                let (offset, message) = if let Some(stray) = queue.strays.pop_front() {
-                    stray
-                } else {
-                    match queue.messages.poll(Duration::ZERO) {
-                        Some(Ok(message)) => match u64::try_from(message.offset()) {
-                            Ok(offset) => (offset, convert(&message)),
-                            Err(_) => continue,
-                        },
-                        Some(Err(error)) => {
-                            self.wrong = self.wrong.take().or(Some(error));
-                            continue;
-                        }
-                        None => break,
+            let before = into.len();
+            let mut from = before;
+            while into.len() - before < span.min(left) {
+                let (offset, message) = match queue.take() {
+                    Some(Ok(taken)) => taken,
+                    Some(Err(error)) => {
+                        // What is behind it may be behind something that was left out.
+                        self.wrong = Some(error);
+                        break;
                     }
+                    None => break,
                 };
+                if queue.next.is_some_and(|next| offset < next) {
+                    // The log was cut off, or begins again: what has this offset now is another message.
+                    queue.deliver(&self.member.tracker, into, from);
+                    from = into.len();
+                    queue.session = self.member.table.session();
+                    self.member.tracker.assign(queue.number, queue.session, 0);
+                }
                 let position = Position { partition: queue.number, offset, part: 0, session: queue.session };
                 into.push(Delivery { message, position, attempt: 1 });
+                queue.next = Some(offset + 1);
             }
-            let own = (queue.number, queue.session);
-            self.member.tracker.deliver(own, into, from, |delivery| delivery.position.offset);
-            if into.len() > from {
-                queue.next = into.last().map(|last| last.position.offset + 1);
-                left -= into.len() - from;
+            queue.deliver(&self.member.tracker, into, from);
+            left -= into.len() - before;
+            if self.wrong.is_some() {
+                break;
             }
         }
         self.turn = self.turn.wrapping_add(1);
@@ -242,7 +273,9 @@ impl Reader for KafkaReader {
             if into.len() > before || deadline.is_some_and(|deadline| now() >= deadline) {
                 return Ok(Polled::More);
             }
-            self.member.bell.wait(deadline);
+            // Whoever is not heard of for too long is put out of the group.
+            let soon = now().checked_add(LOOK);
+            self.member.bell.wait(deadline.into_iter().chain(soon).min());
         }
     }
 

@@ -27,7 +27,11 @@ use std::time::Duration;
 /// - `nack`: Kafka has no way to hand one message back. It is not committed, nor what comes behind it, and is delivered again once
 ///   this source has closed or lost the partition.
 /// - `attempt` is always 1, since Kafka does not count.
+/// - A log that was cut off below what was read, or whose topic was made anew, is read on from its first offset, in a new session. With
+///   [`from_beginning(false)`](KafkaSource::from_beginning) it is read on from its end, and what lies before that is never delivered.
 /// - A message without a payload (a tombstone) comes with an empty one; a header whose name is not UTF-8 is left out.
+/// - Batches that are compressed with gzip or zstd are refused, and end a consumer, unless the program takes `rdkafka` with its features
+///   `libz` and `zstd`; so are damaged ones, if `check.crcs` is set.
 /// - `lag` is what the assigned partitions hold beyond what was delivered here, as of the last second.
 ///
 /// # Examples
@@ -207,6 +211,9 @@ impl Source for KafkaSource {
     }
 }
 
+/// librdkafka counts milliseconds in 32 bits.
+const LONGEST_CHECK: Duration = Duration::from_secs(24 * 3_600);
+
 /// Asks for a topic: that there is a broker, that it lets this user in, and that the topic is there.
 pub(super) fn check<C: ClientContext>(
     kafka: &Kafka,
@@ -214,7 +221,12 @@ pub(super) fn check<C: ClientContext>(
     topic: &str,
     said: impl Fn() -> Said,
 ) -> Result<(), ConnectError> {
-    let metadata = client.fetch_metadata(Some(topic), kafka.connect_timeout).map_err(|error| match &error {
+    // The client panics at what librdkafka does not accept as a name.
+    if topic.is_empty() || topic.len() > 249 {
+        return Err(failed(RDKafkaErrorCode::InvalidTopic, format!("topic {topic:?}: names have 1 to 249 bytes")));
+    }
+    let time = kafka.connect_timeout.min(LONGEST_CHECK);
+    let metadata = client.fetch_metadata(Some(topic), time).map_err(|error| match &error {
         KafkaError::Nul(_) => kafka.unusable(&error),
         error => said().no_answer(kafka, code(error)),
     })?;

@@ -6,6 +6,7 @@ fn i6_secrets_are_shown_nowhere() {
         .set("sasl.username", "ann-the-user")
         .set("sasl.password", "hunter2")
         .set("ssl.key.pem", "-----BEGIN")
+        .set("sasl.kerberos.kinit.cmd", "kinit ann-the-user --password hunter2")
         .set("client.id", "shown");
     let text = format!("{kafka:?} {:?} {:?}", kafka.source(["t"], "g"), kafka.sink("t"));
     assert!(text.contains("shown") && text.contains("sasl.password"));
@@ -21,7 +22,10 @@ fn i6_secrets_are_shown_nowhere() {
 
 #[test]
 fn what_the_engine_owns_is_not_set() {
-    for name in ["enable.auto.commit", "acks", "topic.acks", "group.id", "transactional.id", "auto.offset.reset"] {
+    // With reports of errors alone, no message would ever be confirmed.
+    let reports = "delivery.report.only.error";
+    let offsets = "auto.offset.reset";
+    for name in ["enable.auto.commit", "acks", "topic.acks", "group.id", "transactional.id", offsets, reports] {
         let kafka = Kafka::new(["localhost:1"]).set(name, "x");
         let error = kafka.source(["t"], "g").open(1).err().unwrap();
         assert!(

@@ -5,6 +5,7 @@
 mod consuming;
 mod faults;
 mod groups;
+mod odds;
 mod producing;
 
 use brokers::kafka::{Cluster, Mock};
