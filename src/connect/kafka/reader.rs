@@ -3,6 +3,7 @@
 use super::Kafka;
 use super::causes::{Cause, cause, failed, lost};
 use super::member::{Consumer, Context, Member, assign};
+use crate::connect::session::session;
 use crate::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, Settler};
 use crate::panics;
 use crate::sync::{Arc, now, thread};
@@ -98,7 +99,7 @@ impl KafkaReader {
             for partition in partitions.elements() {
                 let (topic, index) = (partition.topic(), partition.partition());
                 let number = self.member.table.number(topic, index);
-                let session = self.member.table.session();
+                let session = session();
                 let Some(mut messages) = consumer.split_partition_queue(topic, index) else { continue };
                 let bell = self.member.bell.clone();
                 messages.set_nonempty_callback(move || bell.ring());

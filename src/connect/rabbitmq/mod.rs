@@ -22,7 +22,6 @@ mod wire;
 pub use sink::RabbitSink;
 pub use source::RabbitSource;
 
-use crate::sync::{Arc, Mutex};
 use address::{Address, Credentials};
 use settings::Settings;
 use std::fmt;
@@ -82,8 +81,6 @@ const ENGINE: &str = "rabbitmq";
 #[derive(Clone)]
 pub struct RabbitMq {
     settings: Settings,
-    /// Counts connections, so that no two have the same session.
-    sessions: Arc<Mutex<u64>>,
 }
 
 impl RabbitMq {
@@ -94,7 +91,7 @@ impl RabbitMq {
     /// See [`RabbitMq`].
     #[must_use]
     pub fn new(address: impl AsRef<str>) -> RabbitMq {
-        RabbitMq { settings: Settings::new(address.as_ref()), sessions: Arc::default() }
+        RabbitMq { settings: Settings::new(address.as_ref()) }
     }
 
     /// Another address of the same broker or cluster, tried after those before it.
@@ -255,7 +252,7 @@ impl RabbitMq {
     /// See [`RabbitSource`].
     #[must_use]
     pub fn source(&self, queue: impl Into<String>) -> RabbitSource {
-        RabbitSource::new(self.settings.clone(), self.sessions.clone(), queue.into())
+        RabbitSource::new(self.settings.clone(), queue.into())
     }
 
     /// A sink that sends to an exchange, which must be there, with that routing key.

@@ -8,6 +8,7 @@ use super::link::Link;
 use super::reader::{RedisReader, SLICE, lag};
 use super::session::Session;
 use super::settler::RedisSettler;
+use crate::connect::session::session;
 use crate::connect::{ConnectError, Source};
 use crate::error::BuildError;
 use crate::sync::{Arc, Mutex, atomic::AtomicBool};
@@ -61,13 +62,12 @@ pub struct RedisSource {
     claim_after: Duration,
     create: bool,
     delete: bool,
-    opened: u64,
 }
 
 impl RedisSource {
     pub(super) fn new(redis: Redis, stream: String, group: String) -> RedisSource {
         let claim_after = Duration::from_secs(60);
-        RedisSource { redis, stream, group, consumer: None, claim_after, create: false, delete: false, opened: 0 }
+        RedisSource { redis, stream, group, consumer: None, claim_after, create: false, delete: false }
     }
 
     /// The consumer's name in the group. No two that run may have the same: they would take what is in the other's hand. One that is the
@@ -186,7 +186,6 @@ impl Source for RedisSource {
             Err(fault) if fault.kind == Kind::Denied => true,
             Err(fault) => return Err(fault.into()),
         };
-        self.opened += 1;
         let session = Arc::new(Session {
             stream: self.stream.clone(),
             group: self.group.clone(),
@@ -194,7 +193,7 @@ impl Source for RedisSource {
             claim_after: self.claim_after,
             create: self.create,
             delete: self.delete,
-            number: self.opened,
+            number: session(),
             in_hand: Mutex::new(HashMap::new()),
             returned: AtomicBool::new(false),
         });
