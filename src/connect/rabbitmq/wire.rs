@@ -43,8 +43,8 @@ pub(super) fn delivery(from: lapin::message::Delivery, session: u64) -> Delivery
             name => message = message.with_header(name, bytes(value)),
         }
     }
-    // The first delivery of a quorum queue has no count; a classic queue never counts.
-    let before = count.unwrap_or_else(|| u64::from(from.redelivered));
+    // The first delivery has no count but one that somebody else wrote there; a classic queue never counts.
+    let before = if from.redelivered { count.unwrap_or(1) } else { 0 };
     Delivery {
         message,
         position: Position { partition: 0, offset: from.delivery_tag, part: 0, session },
@@ -130,6 +130,10 @@ mod tests {
         assert_eq!(counted(AMQPValue::LongLongInt(4)).attempt, 5);
         assert_eq!(counted(AMQPValue::LongLongInt(4)).message.headers().count(), 0);
         assert_eq!(counted(AMQPValue::LongLongInt(i64::MAX)).attempt, u32::MAX);
+        // Forged, by whoever has sent it: it was never delivered before.
+        let mut table = FieldTable::default();
+        table.insert(COUNT.into(), AMQPValue::LongLongInt(9));
+        assert_eq!(delivered(BasicProperties::default().with_headers(table), false).attempt, 1);
         // Forged, or of a type that is not counted with.
         assert_eq!(counted(AMQPValue::LongLongInt(-1)).attempt, 2);
         assert_eq!(counted(AMQPValue::Void).attempt, 2);
