@@ -157,17 +157,8 @@ impl Server {
         let _mapper = Running::start(&mut map);
         let running = Mutex::new(None);
         let node = format!("{name}@localhost");
-        let server = Server {
-            directory,
-            port,
-            tls_port,
-            distribution,
-            mapper,
-            node,
-            running,
-            _mapper,
-            _directory: remove,
-        };
+        let server =
+            Server { directory, port, tls_port, distribution, mapper, node, running, _mapper, _directory: remove };
         server.boot();
         server
     }
