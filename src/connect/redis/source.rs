@@ -75,7 +75,7 @@ impl RedisSource {
     ///
     /// # Default
     ///
-    /// The names of host and process, and a number by chance; chosen when first opened.
+    /// The names of host and process, and a number by chance; another one each time it is opened.
     ///
     /// # Examples
     ///
@@ -177,7 +177,7 @@ impl Source for RedisSource {
             return Err(BuildError::Missing { option: "consumer" }.into());
         }
         let mut link = Link::new(&self.redis, SLICE)?;
-        let consumer = self.consumer.get_or_insert_with(unique).clone();
+        let consumer = self.consumer.clone().unwrap_or_else(unique);
         let lag = self.find_group(&mut link)?;
         let known = cmd("XINFO").arg("CONSUMERS").arg(&self.stream).arg(&self.group).to_owned();
         let own = match link.ask(&known) {

@@ -196,3 +196,17 @@ fn a_paused_source_takes_nothing_and_is_alive() {
     assert!(none.is_empty());
     assert_eq!(take(&mut *reader, 3).len(), 3);
 }
+
+#[test]
+fn a_source_that_is_opened_twice_does_not_take_what_it_has_in_the_other_hand() {
+    let server = server_with("q", 4);
+    let mut twice = source(&server, "q", PATIENCE);
+    let (mut reader, mut settler) = open(&mut twice);
+    let taken = take(&mut *reader, 3);
+    let (mut other, _others) = open(&mut twice);
+    assert_eq!(payloads(&poll(&mut *other)), ["3"]);
+    let (mut third, _thirds) = open(&mut twice.clone());
+    assert!(poll(&mut *third).is_empty());
+    assert_eq!(consumers(&server, "q").len(), 3);
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 3);
+}
