@@ -152,3 +152,10 @@ fn i6_options_are_checked() {
         assert!(text.contains("address 0"), "{text}");
     }
 }
+
+#[test]
+fn i6_a_command_that_the_server_does_not_know_is_named_without_what_was_sent() {
+    let server = Server::with(&["--rename-command", "XADD", "ADD"]);
+    let text = refused(server.redis().sink("q").publish(&[Message::new("s3cret").with_key("s3cret")]));
+    assert!(text.contains("XADD") && !text.contains("s3cret"), "{text}");
+}
