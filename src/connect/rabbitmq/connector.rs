@@ -83,7 +83,7 @@ struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.down(lost("its connector has ended"));
+        self.0.end();
     }
 }
 
