@@ -184,6 +184,8 @@ where
 
     /// How often a message may be delivered: one that comes once more is buried without the handler being called. It is for messages
     /// that end the process; those that fail are buried after their first delivery. Engines that do not count never reach it.
+    /// Brokers count what they have sent, and RabbitMQ sends ahead up to the window: a message that only waited behind the one that ended
+    /// the process was delivered as well, so allow some more.
     ///
     /// # Default
     ///

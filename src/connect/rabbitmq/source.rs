@@ -27,6 +27,9 @@ pub(super) enum Declare {
 /// Each [`open`](Source::open) makes a connection of its own, with a thread of its own. Sources of one queue share its messages. The window
 /// is the consumer's prefetch, so it may be 65,535 at most.
 ///
+/// A queue of the type *stream* is not one of these: it gives each consumer all messages, keeps no account of what is acknowledged, and so
+/// delivers nothing again.
+///
 /// # Examples
 ///
 /// ```no_run
