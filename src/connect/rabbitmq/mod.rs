@@ -36,8 +36,8 @@ const ENGINE: &str = "rabbitmq";
 ///
 /// `amqp://user:password@host:port/vhost`, or `amqps` with the feature `rabbitmq-tls`. All but the host may be missing: the port is 5672, of
 /// `amqps` 5671; user and password are `guest`, the virtual host is `/`. Special characters are written as in URLs: `%2F` is `/`. Several
-/// addresses are tried in turn, from the first, whenever a connection is made; names are resolved anew each time. An address that cannot
-/// be read is reported when it is to be connected to.
+/// addresses are tried in turn, from the first, whenever a connection is made; names are resolved anew each time. If one of them is away and
+/// another one refuses, that counts as away. An address that cannot be read is refused when a source or sink is opened.
 ///
 /// # Messages
 ///
