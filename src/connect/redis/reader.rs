@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// The longest that the server is asked to wait at once: so soon is noticed what was handed back meanwhile.
 pub(super) const SLICE: Duration = Duration::from_secs(1);
+/// The most entries in one answer, which is held in memory as a whole before it is handed on.
+const MOST: usize = 1000;
 /// How often, at most, is asked what is only to be known about.
 const RARELY: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,7 @@ impl RedisReader {
     fn read(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<(), Fault> {
         let session = &self.session;
         let mut read = cmd("XREADGROUP");
-        read.arg("GROUP").arg(&session.group).arg(&session.consumer).arg("COUNT").arg(room);
+        read.arg("GROUP").arg(&session.group).arg(&session.consumer).arg("COUNT").arg(room.min(MOST));
         if !wait.is_zero() {
             // 0 would be for ever.
             read.arg("BLOCK").arg(wait.as_micros().div_ceil(1000).max(1) as u64);
