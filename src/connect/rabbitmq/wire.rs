@@ -34,19 +34,18 @@ pub(super) fn properties(message: &Message, frame_max: usize) -> Result<BasicPro
 
 /// What was delivered, from whomever it comes.
 pub(super) fn delivery(from: lapin::message::Delivery, session: u64) -> Delivery {
-    let mut message = Message::new(&from.data);
-    let mut count = None;
+    let (mut key, mut headers, mut count) = (None, Vec::new(), None);
     for (name, value) in from.properties.headers().iter().flat_map(FieldTable::inner) {
         match name.as_str() {
-            KEY => message = message.with_key(bytes(value)),
+            KEY => key = Some(bytes(value).into()),
             COUNT => count = integer(value),
-            name => message = message.with_header(name, bytes(value)),
+            name => headers.push((name.into(), bytes(value).into())),
         }
     }
     // The first delivery has no count but one that somebody else wrote there; a classic queue never counts.
     let before = if from.redelivered { count.unwrap_or(1) } else { 0 };
     Delivery {
-        message,
+        message: Message::from_parts(from.data.into(), key, headers),
         position: Position { partition: 0, offset: from.delivery_tag, part: 0, session },
         attempt: u32::try_from(before.saturating_add(1)).unwrap_or(u32::MAX),
     }
