@@ -46,6 +46,7 @@ const ENGINE: &str = "rabbitmq";
 /// | payload | body |
 /// | key | header `fanpool-key`, of any bytes; it does not route |
 /// | headers | headers, as long strings of any bytes; they come back in the order of their names |
+/// | a header `CC`, `BCC`, `fanpool-key`, `x-delivery-count`, or whose name begins with `header:` | one with `header:` before its name: none of it routes or counts |
 /// | position | the delivery tag, in the session of one connection |
 /// | attempt | `x-delivery-count` of a quorum queue and 1; else 2 if delivered before |
 ///

@@ -2,9 +2,9 @@
 //!
 //! A batch is sent without waiting; then its confirms are awaited one after the other, in which order does not matter. If the broker
 //! refuses one of them it closes the channel, which says why but not for which, and confirms no others. So a message that it may refuse is
-//! sent alone, when all before it are confirmed: one that is larger than all that it took over this connection, which are few of many, or
-//! with a header that it reads itself. If it refuses another one all the same, those that were not confirmed are sent again, each awaited,
-//! until it refuses again. Those may have been stored before; at least once is what is promised.
+//! sent alone, when all before it are confirmed: one that is larger than all that it took over this connection, which are few of many. If it
+//! refuses another one all the same, those that were not confirmed are sent again, each awaited, until it refuses again. Those may have been
+//! stored before; at least once is what is promised.
 
 use super::fault::{Fault, lost, refused, within};
 use super::line::{self, Connected};
@@ -66,7 +66,7 @@ struct Live {
 impl Live {
     /// Whether the broker may refuse it.
     fn may_refuse(&self, message: &Message) -> bool {
-        message.payload().len() > self.largest || ["CC", "BCC"].iter().any(|name| message.header(name).is_some())
+        message.payload().len() > self.largest
     }
 }
 

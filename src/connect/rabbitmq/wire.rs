@@ -3,11 +3,16 @@
 use crate::connect::{Delivery, Message, Position};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use std::borrow::Cow;
 
 /// The header that carries the key.
 pub(super) const KEY: &str = "fanpool-key";
 /// The header in which a quorum queue counts deliveries that came back.
 const COUNT: &str = "x-delivery-count";
+/// Before the name of a header that would be taken for something else, by the broker or here.
+const PREFIX: &str = "header:";
+/// By the values of the last two the broker routes; it refuses what is not a list of keys.
+const TAKEN: [&str; 4] = [KEY, COUNT, "CC", "BCC"];
 /// What else a broker may add to the headers on the way; a frame that is too long would end every connection that it is delivered to.
 const MARGIN: usize = 4096;
 /// The bytes of a content header besides headers: frame, class, size, flags, delivery mode, the table's length.
@@ -17,10 +22,10 @@ const HEADER_FRAME: usize = 8 + 14 + 1 + 4;
 pub(super) fn properties(message: &Message, frame_max: usize) -> Result<BasicProperties, String> {
     let mut table = FieldTable::default();
     let mut length = HEADER_FRAME;
-    let key = message.key().map(|key| (KEY, key));
-    for (name, value) in message.headers().filter(|(name, _)| *name != KEY).chain(key) {
+    let key = message.key().map(|key| (Cow::Borrowed(KEY), key));
+    for (name, value) in message.headers().map(|(name, value)| (written(name), value)).chain(key) {
         length += 1 + name.len() + 1 + 4 + value.len();
-        let name = ShortString::try_new(name)
+        let name = ShortString::try_new(&*name)
             .map_err(|_| format!("a header's name has {} bytes; at most 255 are possible", name.len()))?;
         table.insert(name, AMQPValue::LongString(value.to_vec().into()));
     }
@@ -32,6 +37,10 @@ pub(super) fn properties(message: &Message, frame_max: usize) -> Result<BasicPro
     Ok(if table.inner().is_empty() { properties } else { properties.with_headers(table) })
 }
 
+fn written(name: &str) -> Cow<'_, str> {
+    if TAKEN.contains(&name) || name.starts_with(PREFIX) { format!("{PREFIX}{name}").into() } else { name.into() }
+}
+
 /// What was delivered, from whomever it comes.
 pub(super) fn delivery(from: lapin::message::Delivery, session: u64) -> Delivery {
     let (mut key, mut headers, mut count) = (None, Vec::new(), None);
@@ -39,7 +48,7 @@ pub(super) fn delivery(from: lapin::message::Delivery, session: u64) -> Delivery
         match name.as_str() {
             KEY => key = Some(bytes(value).into()),
             COUNT => count = integer(value),
-            name => headers.push((name.into(), bytes(value).into())),
+            name => headers.push((name.strip_prefix(PREFIX).unwrap_or(name).into(), bytes(value).into())),
         }
     }
     // The first delivery has no count but one that somebody else wrote there; a classic queue never counts.
@@ -113,6 +122,12 @@ mod tests {
         assert_eq!(back.message, message);
         assert_eq!(back.position, Position { partition: 0, offset: 7, part: 0, session: 3 });
         assert_eq!(back.attempt, 1);
+        let names = [KEY, COUNT, "CC", "BCC", "header:", "header:CC", "header:header:a"];
+        let taken = names.iter().fold(Message::new("p"), |message, name| message.with_header(name, name));
+        let back = delivered(properties(&taken, 131_072).unwrap(), true);
+        assert_eq!((back.message.key(), back.attempt), (None, 2));
+        assert_eq!(back.message.headers().count(), names.len());
+        names.iter().for_each(|name| assert_eq!(back.message.header(name), Some(name.as_bytes())));
         let plain = properties(&Message::new("p"), 131_072).unwrap();
         assert!(plain.headers().is_none());
         assert_eq!(*plain.delivery_mode(), Some(2));
