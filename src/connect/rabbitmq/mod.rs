@@ -190,7 +190,7 @@ impl RabbitMq {
     }
 
     /// How long the broker may take for an answer: to a confirm, too, so a broker that is out of memory and blocks those who send is
-    /// waited for so long.
+    /// waited for so long. A message that takes longer to get there, large and over a slow line, never does: it is tried again and again.
     ///
     /// # Default
     ///
