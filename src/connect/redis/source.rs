@@ -204,6 +204,11 @@ impl Source for RedisSource {
         link.ask(read.arg("STREAMS").arg(&session.stream).arg(id_text((u64::MAX, u64::MAX - 1))))?;
         let mut other = Link::new(&self.redis, Duration::ZERO)?;
         other.ask(session.command("XACK").arg("0-0"))?;
+        other.ask(session.command("XPENDING").arg("-").arg("+").arg(1))?;
+        other.ask(session.command("XCLAIM").arg(&session.consumer).arg(0).arg("0-0").arg("JUSTID"))?;
+        if self.delete {
+            other.ask(cmd("XDEL").arg(&self.stream).arg("0-0"))?;
+        }
         let reader = RedisReader::new(session.clone(), link, own, lag);
         Ok((Box::new(reader), Box::new(RedisSettler { session, link: other })))
     }
