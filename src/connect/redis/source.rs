@@ -8,7 +8,6 @@ use super::link::Link;
 use super::reader::{RedisReader, SLICE, lag};
 use super::session::Session;
 use super::settler::RedisSettler;
-use crate::connect::session::session;
 use crate::connect::{ConnectError, Source};
 use crate::error::BuildError;
 use crate::sync::{Arc, Mutex, atomic::AtomicBool};
@@ -193,7 +192,6 @@ impl Source for RedisSource {
             claim_after: self.claim_after,
             create: self.create,
             delete: self.delete,
-            number: session(),
             in_hand: Mutex::new(HashMap::new()),
             returned: AtomicBool::new(false),
         });
