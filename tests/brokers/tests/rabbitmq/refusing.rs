@@ -234,7 +234,7 @@ fn i5_what_was_not_stored_before_a_refused_message_is_not_passed_over() {
     let large = Message::new(vec![b'x'; LARGEST + 1]);
     for _ in 0..5 {
         // To say that it is the large one would be to say that those before it are stored.
-        let failed = sink.publish(&[&numbers(1..100)[..], &[large.clone()]].concat()).unwrap_err();
+        let failed = sink.publish(&[&numbers(1..100)[..], std::slice::from_ref(&large)].concat()).unwrap_err();
         assert!(failed.is_transient(), "{failed}");
     }
     assert_eq!(server.counts("full-and-refusing"), (1, 1));
