@@ -7,6 +7,7 @@
 use super::engine::{Polled, Reader, Settler, Sink, Source};
 use super::error::ConnectError;
 use super::message::{Delivery, Message, Position};
+use super::session::session;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, now};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -52,7 +53,6 @@ struct Hub {
 #[derive(Default)]
 struct State {
     queues: HashMap<String, Queue>,
-    sources: u64,
     down: bool,
     /// How often it was set down.
     downs: u64,
@@ -325,11 +325,8 @@ impl Source for MemorySource {
     }
 
     fn open(&mut self, _: usize) -> Result<super::Halves, ConnectError> {
-        let mut state = self.hub.up()?;
-        state.sources += 1;
-        let opened = Opened { hub: self.hub.clone(), queue: self.queue.clone(), number: state.sources };
-        drop(state);
-        let opened = Arc::new(opened);
+        self.hub.up().map(drop)?;
+        let opened = Arc::new(Opened { hub: self.hub.clone(), queue: self.queue.clone(), number: session() });
         Ok((Box::new(MemoryReader(opened.clone())), Box::new(MemorySettler(opened))))
     }
 }

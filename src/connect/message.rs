@@ -73,7 +73,7 @@ impl Message {
     }
 
     /// Of what an engine read. Several headers of one name are kept.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "rabbitmq"))]
     pub(crate) fn from_parts(
         payload: Arc<[u8]>,
         key: Option<Arc<[u8]>>,

@@ -58,7 +58,7 @@
 //! | of a killed consumer, delivered again | when it is dropped | after `claim_after` | when its connection is gone | when its session is over |
 //! | counts deliveries | yes | yes | quorum queues; else 1 or 2 | no: always 1 |
 //! | order of a key | in one consumer | in one consumer | in one consumer | everywhere |
-//! | [`Position`]: partition, offset, part, session | 0, number, 0, source and how often the broker was down | 0, milliseconds, sequence, 0 | 0, delivery tag, 0, connection | partition, offset, 0, assignment |
+//! | [`Position`]: partition, offset, part, session | 0, number, 0, source and how often the broker was down | 0, milliseconds, sequence, source | 0, delivery tag, 0, connection | partition, offset, 0, assignment |
 //!
 //! The order of a key needs [`key`](crate::FanOutBuilder::key), as in any service: without it, messages are handled side by side. [`WithKey`] hands on
 //! the key that the message came with; [`Whole`] all there is.
@@ -89,6 +89,7 @@ mod message;
 mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
+mod session;
 #[cfg_attr(not(feature = "kafka"), allow(dead_code, reason = "only Kafka acknowledges by offsets"))]
 mod tracker;
 

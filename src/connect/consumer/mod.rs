@@ -184,6 +184,9 @@ where
 
     /// How often a message may be delivered: one that comes once more is buried without the handler being called. It is for messages
     /// that end the process; those that fail are buried after their first delivery. Engines that do not count never reach it.
+    /// Brokers count what they have sent, whether or not a handler saw it: a message that only waited in the window of a process that was
+    /// killed was delivered as well. RabbitMQ also counts what waited in the window of a consumer that has ended, up to twice. So allow
+    /// for some of these.
     ///
     /// # Default
     ///

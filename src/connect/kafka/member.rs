@@ -22,8 +22,6 @@ pub(super) struct Table(Mutex<Names>);
 struct Names {
     numbers: HashMap<(Arc<str>, i32), u32>,
     names: Vec<(Arc<str>, i32)>,
-    /// Numbers of assignments.
-    sessions: u64,
 }
 
 impl Table {
@@ -41,12 +39,6 @@ impl Table {
 
     pub(super) fn name(&self, number: u32) -> Option<(Arc<str>, i32)> {
         self.0.lock().names.get(number as usize).cloned()
-    }
-
-    pub(super) fn session(&self) -> u64 {
-        let mut table = self.0.lock();
-        table.sessions += 1;
-        table.sessions
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Kafka;
 use super::causes::{Cause, cause, code, failed, lost};
 use super::member::{Consumer, Context, Member, assign};
+use crate::connect::session::session;
 use crate::connect::tracker::Tracker;
 use crate::connect::{ConnectError, Delivery, Message, Polled, Position, Reader, Settler};
 use crate::panics;
@@ -124,7 +125,7 @@ impl KafkaReader {
             for partition in partitions.elements() {
                 let (topic, index) = (partition.topic(), partition.partition());
                 let number = self.member.table.number(topic, index);
-                let session = self.member.table.session();
+                let session = session();
                 let Some(mut messages) = consumer.split_partition_queue(topic, index) else { continue };
                 let bell = self.member.bell.clone();
                 messages.set_nonempty_callback(move || bell.ring());
@@ -206,7 +207,7 @@ impl KafkaReader {
                     // The log was cut off, or begins again: what has this offset now is another message.
                     queue.deliver(&self.member.tracker, into, from);
                     from = into.len();
-                    queue.session = self.member.table.session();
+                    queue.session = session();
                     self.member.tracker.assign(queue.number, queue.session, 0);
                 }
                 let position = Position { partition: queue.number, offset, part: 0, session: queue.session };

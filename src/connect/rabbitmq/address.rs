@@ -40,6 +40,11 @@ impl Address {
             }
             None => (None, authority),
         };
+        if rest.split_once('/').is_some_and(|(_, vhost)| vhost.contains('@')) {
+            return Err(
+                "it has an @ behind a slash: write a slash in a password as %2F, and an @ in a virtual host as %40",
+            );
+        }
         let (host, port) = match place.strip_prefix('[') {
             Some(rest) => {
                 let (host, port) = rest.split_once(']').ok_or("its host has no closing bracket")?;
@@ -124,6 +129,8 @@ mod tests {
             "amqp://u:secret%zz@h",
             "amqp://u:secret%ff@h",
             "amqp://h?heartbeat=secret",
+            // The password has a slash: what is behind it is no virtual host, and what is before it no port.
+            "amqp://u:123/secret@h",
         ] {
             let wrong = Address::parse(text).err().unwrap();
             assert!(!wrong.contains("secret"), "{wrong}");

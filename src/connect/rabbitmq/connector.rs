@@ -19,8 +19,9 @@ use super::source::Declare;
 use super::state::{Command, Shared};
 use super::tags::Settled;
 use crate::connect::ConnectError;
+use crate::connect::session::session;
+use crate::sync::Arc;
 use crate::sync::channel::{self, Sender};
-use crate::sync::{Arc, Mutex};
 use futures_lite::future::poll_once;
 use futures_lite::stream::Stream;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
@@ -41,8 +42,6 @@ pub(super) struct Connector {
     pub(super) declare: Declare,
     pub(super) window: u16,
     pub(super) shared: Arc<Shared>,
-    /// The last session of any source of this broker.
-    pub(super) sessions: Arc<Mutex<u64>>,
 }
 
 type Later<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -84,7 +83,7 @@ struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.down(lost("its connector has ended"));
+        self.0.end();
     }
 }
 
@@ -177,12 +176,8 @@ impl Connector {
         let connected = line::connect(&self.settings).await?;
         match self.consume(&connected).await {
             Ok((channel, consumer, count)) => {
-                let session = {
-                    let mut sessions = self.sessions.lock();
-                    *sessions += 1;
-                    *sessions
-                };
-                Ok(Box::new(Live { connected, channel, consumer, session, answers: VecDeque::new(), count }))
+                let (session, answers) = (session(), VecDeque::new());
+                Ok(Box::new(Live { connected, channel, consumer, session, answers, count }))
             }
             Err(fault) => {
                 let error = connected.error(&self.at(), fault);

@@ -144,26 +144,25 @@ impl Connected {
     }
 }
 
-/// Connects to the first address that lets it in.
+/// Connects to the first address that lets it in. If but one of them may later, trying again may help.
 pub(super) async fn connect(settings: &Settings) -> Result<Connected, ConnectError> {
-    let mut found: Option<ConnectError> = None;
-    for (index, address) in settings.addresses.iter().enumerate() {
-        let error = match address {
-            Ok(address) => match dial(settings, address).await {
-                Ok(connected) => return Ok(connected),
-                Err(error) => error,
-            },
-            Err(wrong) => {
-                let place = format!("address {} cannot be used: {wrong}", index + 1);
-                refused(place, "write it as amqp://user:password@host:port/vhost")
-            }
-        };
-        // What somebody must act on is worth more than that another one is away.
-        if found.as_ref().is_none_or(ConnectError::is_transient) {
-            found = Some(error);
+    let mut errors = Vec::new();
+    // Those that cannot be read were refused before.
+    for address in settings.addresses.iter().flatten() {
+        match dial(settings, address).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => errors.push(error),
         }
     }
-    Err(found.unwrap_or_else(|| lost("there is no address")))
+    if errors.len() == 1 || !errors.iter().any(ConnectError::is_transient) {
+        return Err(errors.into_iter().next().unwrap_or_else(|| lost("there is no address")));
+    }
+    let texts = errors.into_iter().map(|error| match error {
+        ConnectError::Lost { what, .. } => what,
+        ConnectError::Refused { what, advice, .. } => format!("{what}: {advice}"),
+        other => other.to_string(),
+    });
+    Err(lost(texts.collect::<Vec<_>>().join("; ")))
 }
 
 async fn dial(settings: &Settings, address: &Address) -> Result<Connected, ConnectError> {

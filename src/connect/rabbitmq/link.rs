@@ -3,7 +3,7 @@
 //! Whoever sends a command rings the bell after it; the connector notes its waker before it looks for the last time. So it misses none,
 //! nor that nobody will send any more.
 
-use super::ENGINE;
+use super::fault::refused;
 use crate::connect::ConnectError;
 use crate::error::BuildError;
 use crate::sync::channel::{self, Receiver, Sender};
@@ -54,7 +54,8 @@ impl<C: Send + 'static> Link<C> {
         self.send(command(sender));
         match channel::recv(&receiver) {
             Ok(answer) => answer,
-            Err(_) => Err(ConnectError::Lost { engine: ENGINE, what: "its connector has ended".into() }),
+            // As after a panic of the client: it would be no other next time.
+            Err(_) => Err(refused("its connector has ended", "close it, and open it again")),
         }
     }
 
@@ -98,5 +99,18 @@ impl<C> Inbox<C> {
 
     pub(super) async fn next(&self) -> Option<C> {
         poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connector_that_has_ended_refuses_and_is_not_asked_for_ever() {
+        let link = Link::start(|inbox: Inbox<Sender<Result<(), ConnectError>>>| drop(inbox)).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(link.ask(|to| to), Err(ConnectError::Refused { .. })));
+        }
     }
 }

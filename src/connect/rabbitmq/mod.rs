@@ -22,7 +22,6 @@ mod wire;
 pub use sink::RabbitSink;
 pub use source::RabbitSource;
 
-use crate::sync::{Arc, Mutex};
 use address::{Address, Credentials};
 use settings::Settings;
 use std::fmt;
@@ -37,8 +36,8 @@ const ENGINE: &str = "rabbitmq";
 ///
 /// `amqp://user:password@host:port/vhost`, or `amqps` with the feature `rabbitmq-tls`. All but the host may be missing: the port is 5672, of
 /// `amqps` 5671; user and password are `guest`, the virtual host is `/`. Special characters are written as in URLs: `%2F` is `/`. Several
-/// addresses are tried in turn, from the first, whenever a connection is made; names are resolved anew each time. An address that cannot
-/// be read is reported when it is to be connected to.
+/// addresses are tried in turn, from the first, whenever a connection is made; names are resolved anew each time. If one of them is away and
+/// another one refuses, that counts as away. An address that cannot be read is refused when a source or sink is opened.
 ///
 /// # Messages
 ///
@@ -47,6 +46,7 @@ const ENGINE: &str = "rabbitmq";
 /// | payload | body |
 /// | key | header `fanpool-key`, of any bytes; it does not route |
 /// | headers | headers, as long strings of any bytes; they come back in the order of their names |
+/// | a header `CC`, `BCC`, `fanpool-key`, `x-delivery-count`, or whose name begins with `header:` | one with `header:` before its name: none of it routes or counts |
 /// | position | the delivery tag, in the session of one connection |
 /// | attempt | `x-delivery-count` of a quorum queue and 1; else 2 if delivered before |
 ///
@@ -82,8 +82,6 @@ const ENGINE: &str = "rabbitmq";
 #[derive(Clone)]
 pub struct RabbitMq {
     settings: Settings,
-    /// Counts connections, so that no two have the same session.
-    sessions: Arc<Mutex<u64>>,
 }
 
 impl RabbitMq {
@@ -94,7 +92,7 @@ impl RabbitMq {
     /// See [`RabbitMq`].
     #[must_use]
     pub fn new(address: impl AsRef<str>) -> RabbitMq {
-        RabbitMq { settings: Settings::new(address.as_ref()), sessions: Arc::default() }
+        RabbitMq { settings: Settings::new(address.as_ref()) }
     }
 
     /// Another address of the same broker or cluster, tried after those before it.
@@ -192,7 +190,7 @@ impl RabbitMq {
     }
 
     /// How long the broker may take for an answer: to a confirm, too, so a broker that is out of memory and blocks those who send is
-    /// waited for so long.
+    /// waited for so long. A message that takes longer to get there, large and over a slow line, never does: it is tried again and again.
     ///
     /// # Default
     ///
@@ -255,7 +253,7 @@ impl RabbitMq {
     /// See [`RabbitSource`].
     #[must_use]
     pub fn source(&self, queue: impl Into<String>) -> RabbitSource {
-        RabbitSource::new(self.settings.clone(), self.sessions.clone(), queue.into())
+        RabbitSource::new(self.settings.clone(), queue.into())
     }
 
     /// A sink that sends to an exchange, which must be there, with that routing key.

@@ -1,8 +1,10 @@
 //! The thread of a sink.
 //!
 //! A batch is sent without waiting; then its confirms are awaited one after the other, in which order does not matter. If the broker
-//! refuses one of them it closes the channel, which says why but not for which: so those that were not confirmed are sent again, each
-//! awaited, until it refuses again. Those may have been stored before; at least once is what is promised.
+//! refuses one of them it closes the channel, which says why but not for which, and confirms no others. So a message that it may refuse is
+//! sent alone, when all before it are confirmed: one that is larger than all that it took over this connection, which are few of many. If it
+//! refuses another one all the same, those that were not confirmed are sent again, each awaited, until it refuses again. Those may have been
+//! stored before; at least once is what is promised.
 
 use super::fault::{Fault, lost, refused, within};
 use super::line::{self, Connected};
@@ -57,6 +59,15 @@ struct Live {
     connected: Connected,
     channel: Channel,
     frame_max: usize,
+    /// The largest payload that the broker has confirmed.
+    largest: usize,
+}
+
+impl Live {
+    /// Whether the broker may refuse it.
+    fn may_refuse(&self, message: &Message) -> bool {
+        message.payload().len() > self.largest
+    }
 }
 
 /// Which of a batch are confirmed, and why the broker refuses one of the others.
@@ -97,7 +108,7 @@ impl Publisher {
         match self.prepare(&connected).await {
             Ok(channel) => {
                 let frame_max = connected.connection.configuration().frame_max() as usize;
-                self.live = Some(Live { connected, channel, frame_max });
+                self.live = Some(Live { connected, channel, frame_max, largest: 0 });
                 Ok(())
             }
             Err(fault) => {
@@ -145,25 +156,34 @@ impl Publisher {
                 }
             }
         }
-        if let Err(unsent) = self.send(&batch).await? {
-            self.send_each(&batch, &unsent.confirmed).await?;
+        let mut sent = 0;
+        while sent < batch.len() {
+            let may_refuse = |message| self.live.as_ref().is_none_or(|live| live.may_refuse(message));
+            let sure = batch[sent..].iter().take_while(|(message, _)| !may_refuse(message)).count();
+            let part = &batch[sent..sent + sure.max(1)];
+            if let Err(unsent) = self.send(part).await? {
+                self.send_each(part, sent, unsent).await?;
+            }
+            sent += part.len();
         }
         unfit.map_or(Ok(()), Err)
     }
 
-    /// Sends those that were not confirmed once more, one by one, to find which of them is refused.
+    /// Sends those that were not confirmed once more, one by one, to find which of them is refused. `first` is the
+    /// index of the first of the part.
     async fn send_each(
         &mut self,
-        batch: &[(&Message, BasicProperties)],
-        confirmed: &[bool],
+        part: &[(&Message, BasicProperties)],
+        first: usize,
+        Unsent { confirmed, what }: Unsent,
     ) -> Result<(), ConnectError> {
-        for (index, one) in batch.iter().enumerate() {
-            if confirmed[index] {
-                continue;
-            }
+        if part.len() == 1 {
+            return Err(ConnectError::Message { engine: ENGINE, index: first, what });
+        }
+        for ((index, one), _) in (first..).zip(part).zip(confirmed).filter(|(_, confirmed)| !confirmed) {
             self.open().await?;
-            if let Err(unsent) = self.send(std::slice::from_ref(one)).await? {
-                return Err(ConnectError::Message { engine: ENGINE, index, what: unsent.what });
+            if let Err(Unsent { what, .. }) = self.send(std::slice::from_ref(one)).await? {
+                return Err(ConnectError::Message { engine: ENGINE, index, what });
             }
         }
         Ok(())
@@ -171,7 +191,7 @@ impl Publisher {
 
     /// Sends them all, and waits until each is confirmed or will not be.
     async fn send(&mut self, batch: &[(&Message, BasicProperties)]) -> Result<Result<(), Unsent>, ConnectError> {
-        let Some(live) = &self.live else { return Err(lost("there is no connection")) };
+        let Some(live) = &mut self.live else { return Err(lost("there is no connection")) };
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let mut sent = Vec::with_capacity(batch.len());
         for (message, properties) in batch {
@@ -227,7 +247,11 @@ impl Publisher {
             None if rejected > 0 => {
                 Err(lost(format!("{at}: the broker did not store {rejected} of {} messages", batch.len())))
             }
-            None => Ok(Ok(())),
+            None => {
+                let largest = batch.iter().map(|(message, _)| message.payload().len()).max();
+                live.largest = live.largest.max(largest.unwrap_or(0));
+                Ok(Ok(()))
+            }
         }
     }
 }
@@ -248,7 +272,7 @@ struct Outcome {
 
 impl Outcome {
     fn add(&mut self, confirmation: Result<Confirmation, Fault>) {
-        self.confirmed.push(confirmation.is_ok());
+        self.confirmed.push(matches!(confirmation, Ok(Confirmation::Ack(None))));
         match confirmation {
             Ok(Confirmation::Ack(None)) => {}
             Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => self.returned += 1,
@@ -259,5 +283,21 @@ impl Outcome {
                 }
             }
         }
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_stored_is_not_confirmed() {
+        let mut outcome = Outcome { confirmed: Vec::new(), returned: 0, rejected: 0, fault: None };
+        outcome.add(Ok(Confirmation::Ack(None)));
+        outcome.add(Ok(Confirmation::Nack(None)));
+        outcome.add(Ok(Confirmation::NotRequested));
+        outcome.add(Err(Fault::Late(std::time::Duration::ZERO)));
+        assert_eq!(outcome.confirmed, [true, false, false, false]);
+        assert_eq!((outcome.returned, outcome.rejected), (0, 2));
     }
 }

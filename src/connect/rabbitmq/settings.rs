@@ -1,6 +1,7 @@
 //! What a broker is connected with.
 
 use super::address::{Address, Credentials};
+use super::fault::refused;
 use crate::connect::ConnectError;
 use crate::error::BuildError;
 use std::time::Duration;
@@ -35,6 +36,12 @@ impl Settings {
     }
 
     pub(super) fn check(&self) -> Result<(), ConnectError> {
+        for (index, address) in self.addresses.iter().enumerate() {
+            if let Err(wrong) = address {
+                let what = format!("address {} cannot be used: {wrong}", index + 1);
+                return Err(refused(what, "write it as amqp://user:password@host:port/vhost"));
+            }
+        }
         let heartbeat = usize::try_from(self.heartbeat.as_secs()).unwrap_or(usize::MAX);
         BuildError::check("heartbeat", heartbeat, 1..=usize::from(u16::MAX))?;
         for (option, time) in [("connect_timeout", self.connect_timeout), ("timeout", self.timeout)] {

@@ -11,7 +11,8 @@ use std::fmt;
 /// [`RabbitMq::sink_to_queue`](super::RabbitMq::sink_to_queue).
 ///
 /// It has a connection of its own, with a thread of its own, from the first [`open`](Sink::open) or [`publish`](Sink::publish) until it is
-/// closed or dropped. Messages are persistent. Those of one call are sent back to back, and confirmed by the broker before it returns.
+/// closed or dropped. Messages are persistent. Those of one call are sent back to back, and confirmed by the broker before it returns; one
+/// that is larger than all before it on the same connection is sent when those are confirmed.
 ///
 /// * A message that no queue takes is returned by the broker, and [`ConnectError::Refused`] is the answer: all of this sink have the same
 ///   route, so it will not be otherwise for the next.

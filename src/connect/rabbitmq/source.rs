@@ -7,7 +7,7 @@ use super::state::{Command, Shared};
 use super::{ENGINE, fault};
 use crate::connect::{ConnectError, Delivery, Polled, Position, Reader, Settler, Source};
 use crate::error::BuildError;
-use crate::sync::{Arc, Mutex, now};
+use crate::sync::{Arc, now};
 use std::fmt;
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ pub(super) enum Declare {
 ///
 /// Each [`open`](Source::open) makes a connection of its own, with a thread of its own. Sources of one queue share its messages. The window
 /// is the consumer's prefetch, so it may be 65,535 at most.
+///
+/// A queue of the type *stream* is not one of these: it gives each consumer all messages, keeps no account of what is acknowledged, and so
+/// delivers nothing again.
 ///
 /// # Examples
 ///
@@ -46,14 +49,13 @@ pub(super) enum Declare {
 #[derive(Clone)]
 pub struct RabbitSource {
     settings: Settings,
-    sessions: Arc<Mutex<u64>>,
     queue: String,
     declare: Declare,
 }
 
 impl RabbitSource {
-    pub(super) fn new(settings: Settings, sessions: Arc<Mutex<u64>>, queue: String) -> RabbitSource {
-        RabbitSource { settings, sessions, queue, declare: Declare::Not }
+    pub(super) fn new(settings: Settings, queue: String) -> RabbitSource {
+        RabbitSource { settings, queue, declare: Declare::Not }
     }
 
     /// Creates the queue if it is not there: a quorum queue, which is replicated where the broker is a cluster, and counts
@@ -135,7 +137,6 @@ impl Source for RabbitSource {
             declare: self.declare,
             window: u16::try_from(window).unwrap_or(u16::MAX),
             shared: shared.clone(),
-            sessions: self.sessions.clone(),
         };
         let link = Link::start(move |inbox| connector.run(&inbox))?;
         let open = Arc::new(Open { link, shared });

@@ -1,6 +1,6 @@
 //! What the reader, the settler and the connector of a source share.
 
-use super::fault::lost;
+use super::fault::{lost, refused};
 use super::tags::{Settled, Tags};
 use super::wire;
 use crate::connect::{ConnectError, Delivery, Position};
@@ -29,6 +29,8 @@ enum Phase {
     Lost(ConnectError),
     Connecting,
     Up,
+    /// There is no connector any more.
+    Ended,
 }
 
 /// Everything under one lock, which is never held while anything is waited for but the condition.
@@ -84,6 +86,15 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// The connector's thread ends; nothing that is asked of it is answered.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Ended;
+        state.ready.clear();
+        state.tags.clear();
+        self.changed.notify_all();
+    }
+
     pub(super) fn deliver(&self, deliveries: &mut Vec<lapin::message::Delivery>) {
         let mut state = self.state.lock();
         let session = state.session;
@@ -115,7 +126,7 @@ impl Shared {
             match &state.phase {
                 Phase::Up => return Ok(()),
                 Phase::Connecting => self.changed.wait(&mut state),
-                Phase::Down | Phase::Lost(_) => return Err(state.why()),
+                Phase::Down | Phase::Lost(_) | Phase::Ended => return Err(state.why()),
             }
         }
     }
@@ -184,7 +195,36 @@ impl State {
     fn why(&mut self) -> ConnectError {
         match std::mem::replace(&mut self.phase, Phase::Down) {
             Phase::Lost(error) => error,
+            Phase::Ended => {
+                self.phase = Phase::Ended;
+                refused("its connector has ended", "open the source again")
+            }
             _ => lost("there is no connection"),
+        }
+    }
+}
+
+#[cfg(all(test, not(fanpool_loom)))]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    #[test]
+    fn nobody_waits_for_a_connector_that_has_ended() {
+        let shared = Arc::new(Shared::new());
+        shared.end();
+        let (told, answers) = mpsc::channel();
+        std::thread::spawn(move || {
+            // The first may be told what has happened; the others would ask a connector that is not there.
+            for _ in 0..3 {
+                told.send(shared.connect(|| {})).unwrap();
+            }
+        });
+        for _ in 0..3 {
+            let answer = answers.recv_timeout(Duration::from_secs(20)).expect("it waits");
+            assert!(matches!(answer, Err(ConnectError::Refused { .. })), "{answer:?}");
         }
     }
 }

@@ -3,11 +3,16 @@
 use crate::connect::{Delivery, Message, Position};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use std::borrow::Cow;
 
 /// The header that carries the key.
 pub(super) const KEY: &str = "fanpool-key";
 /// The header in which a quorum queue counts deliveries that came back.
 const COUNT: &str = "x-delivery-count";
+/// Before the name of a header that would be taken for something else, by the broker or here.
+const PREFIX: &str = "header:";
+/// By the values of the last two the broker routes; it refuses what is not a list of keys.
+const TAKEN: [&str; 4] = [KEY, COUNT, "CC", "BCC"];
 /// What else a broker may add to the headers on the way; a frame that is too long would end every connection that it is delivered to.
 const MARGIN: usize = 4096;
 /// The bytes of a content header besides headers: frame, class, size, flags, delivery mode, the table's length.
@@ -17,10 +22,10 @@ const HEADER_FRAME: usize = 8 + 14 + 1 + 4;
 pub(super) fn properties(message: &Message, frame_max: usize) -> Result<BasicProperties, String> {
     let mut table = FieldTable::default();
     let mut length = HEADER_FRAME;
-    let key = message.key().map(|key| (KEY, key));
-    for (name, value) in message.headers().filter(|(name, _)| *name != KEY).chain(key) {
+    let key = message.key().map(|key| (Cow::Borrowed(KEY), key));
+    for (name, value) in message.headers().map(|(name, value)| (written(name), value)).chain(key) {
         length += 1 + name.len() + 1 + 4 + value.len();
-        let name = ShortString::try_new(name)
+        let name = ShortString::try_new(&*name)
             .map_err(|_| format!("a header's name has {} bytes; at most 255 are possible", name.len()))?;
         table.insert(name, AMQPValue::LongString(value.to_vec().into()));
     }
@@ -32,21 +37,24 @@ pub(super) fn properties(message: &Message, frame_max: usize) -> Result<BasicPro
     Ok(if table.inner().is_empty() { properties } else { properties.with_headers(table) })
 }
 
+fn written(name: &str) -> Cow<'_, str> {
+    if TAKEN.contains(&name) || name.starts_with(PREFIX) { format!("{PREFIX}{name}").into() } else { name.into() }
+}
+
 /// What was delivered, from whomever it comes.
 pub(super) fn delivery(from: lapin::message::Delivery, session: u64) -> Delivery {
-    let mut message = Message::new(&from.data);
-    let mut count = None;
+    let (mut key, mut headers, mut count) = (None, Vec::new(), None);
     for (name, value) in from.properties.headers().iter().flat_map(FieldTable::inner) {
         match name.as_str() {
-            KEY => message = message.with_key(bytes(value)),
+            KEY => key = Some(bytes(value).into()),
             COUNT => count = integer(value),
-            name => message = message.with_header(name, bytes(value)),
+            name => headers.push((name.strip_prefix(PREFIX).unwrap_or(name).into(), bytes(value).into())),
         }
     }
-    // The first delivery of a quorum queue has no count; a classic queue never counts.
-    let before = count.unwrap_or_else(|| u64::from(from.redelivered));
+    // The first delivery has no count but one that somebody else wrote there; a classic queue never counts.
+    let before = if from.redelivered { count.unwrap_or(1) } else { 0 };
     Delivery {
-        message,
+        message: Message::from_parts(from.data.into(), key, headers),
         position: Position { partition: 0, offset: from.delivery_tag, part: 0, session },
         attempt: u32::try_from(before.saturating_add(1)).unwrap_or(u32::MAX),
     }
@@ -114,6 +122,12 @@ mod tests {
         assert_eq!(back.message, message);
         assert_eq!(back.position, Position { partition: 0, offset: 7, part: 0, session: 3 });
         assert_eq!(back.attempt, 1);
+        let names = [KEY, COUNT, "CC", "BCC", "header:", "header:CC", "header:header:a"];
+        let taken = names.iter().fold(Message::new("p"), |message, name| message.with_header(name, name));
+        let back = delivered(properties(&taken, 131_072).unwrap(), true);
+        assert_eq!((back.message.key(), back.attempt), (None, 2));
+        assert_eq!(back.message.headers().count(), names.len());
+        names.iter().for_each(|name| assert_eq!(back.message.header(name), Some(name.as_bytes())));
         let plain = properties(&Message::new("p"), 131_072).unwrap();
         assert!(plain.headers().is_none());
         assert_eq!(*plain.delivery_mode(), Some(2));
@@ -130,6 +144,10 @@ mod tests {
         assert_eq!(counted(AMQPValue::LongLongInt(4)).attempt, 5);
         assert_eq!(counted(AMQPValue::LongLongInt(4)).message.headers().count(), 0);
         assert_eq!(counted(AMQPValue::LongLongInt(i64::MAX)).attempt, u32::MAX);
+        // Forged, by whoever has sent it: it was never delivered before.
+        let mut table = FieldTable::default();
+        table.insert(COUNT.into(), AMQPValue::LongLongInt(9));
+        assert_eq!(delivered(BasicProperties::default().with_headers(table), false).attempt, 1);
         // Forged, or of a type that is not counted with.
         assert_eq!(counted(AMQPValue::LongLongInt(-1)).attempt, 2);
         assert_eq!(counted(AMQPValue::Void).attempt, 2);

@@ -26,7 +26,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// U+FFFD in place of what is wrong in them; values are bytes.
 ///
 /// A [`Position`](crate::connect::Position) is the entry's id: `offset` its milliseconds, `part` the number behind
-/// them; `partition` is 0, and `session` counts how often this source was opened.
+/// them; `partition` is 0, and `session` another one for each opening of the source, and when it has found the group gone.
 /// [`Delivery::attempt`](crate::connect::Delivery::attempt) is the server's count of deliveries.
 ///
 /// # Durability

@@ -3,9 +3,10 @@
 use super::entry::{Entry, Id, id_text, info, number, streams};
 use super::fault::{Fault, Kind};
 use super::link::Link;
-use super::session::Session;
+use super::session::{Held, Session};
 use super::source::create_group;
 use super::takeover::Walk;
+use crate::connect::session;
 use crate::connect::{ConnectError, Delivery, Polled, Position, Reader};
 use crate::sync::{Arc, now, thread};
 use ::redis::cmd;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// The longest that the server is asked to wait at once: so soon is noticed what was handed back meanwhile.
 pub(super) const SLICE: Duration = Duration::from_secs(1);
+/// The most entries in one answer, which is held in memory as a whole before it is handed on.
+const MOST: usize = 1000;
 /// How often, at most, is asked what is only to be known about.
 const RARELY: Duration = Duration::from_secs(1);
 
@@ -23,6 +26,8 @@ const LEAVE: &str = "if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, A
 
 pub(super) struct RedisReader {
     pub(super) session: Arc<Session>,
+    /// The session of what is delivered from now on.
+    number: u64,
     pub(super) link: Link,
     pub(super) walk: Walk,
     /// When the server answered last.
@@ -38,7 +43,16 @@ impl RedisReader {
     pub(super) fn new(session: Arc<Session>, link: Link, own: bool, lag: Option<u64>) -> RedisReader {
         let time = now();
         let walk = Walk::new(own);
-        RedisReader { session, link, walk, heard: time, lag, lag_due: Some(time + RARELY), deleted: Vec::new() }
+        RedisReader {
+            session,
+            number: session::session(),
+            link,
+            walk,
+            heard: time,
+            lag,
+            lag_due: Some(time + RARELY),
+            deleted: Vec::new(),
+        }
     }
 
     /// Hands them out, and has deleted ones acknowledged at the next occasion.
@@ -49,18 +63,18 @@ impl RedisReader {
         attempt: impl Fn(Id) -> u64,
         into: &mut Vec<Delivery>,
     ) {
-        let session = self.session.number;
+        let number = self.number;
         let mut in_hand = self.session.in_hand.lock();
         for (id, message) in entries {
             let Some(message) = message else {
                 self.deleted.push(id);
                 continue;
             };
-            in_hand.insert(id, since);
+            in_hand.insert(id, Held { since, number });
             let attempt = u32::try_from(attempt(id)).unwrap_or(u32::MAX);
             into.push(Delivery {
                 message,
-                position: Position { partition: 0, offset: id.0, part: id.1, session },
+                position: Position { partition: 0, offset: id.0, part: id.1, session: number },
                 attempt,
             });
         }
@@ -70,7 +84,7 @@ impl RedisReader {
     fn read(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<(), Fault> {
         let session = &self.session;
         let mut read = cmd("XREADGROUP");
-        read.arg("GROUP").arg(&session.group).arg(&session.consumer).arg("COUNT").arg(room);
+        read.arg("GROUP").arg(&session.group).arg(&session.consumer).arg("COUNT").arg(room.min(MOST));
         if !wait.is_zero() {
             // 0 would be for ever.
             read.arg("BLOCK").arg(wait.as_micros().div_ceil(1000).max(1) as u64);
@@ -140,7 +154,12 @@ impl RedisReader {
         if fault.kind != Kind::Gone || !self.session.create {
             return Err(fault);
         }
-        create_group(&mut self.link, &self.session.stream, &self.session.group)
+        create_group(&mut self.link, &self.session.stream, &self.session.group)?;
+        // What is in hand was of the group that is gone; in this one an entry may have the same id.
+        self.number = session::session();
+        self.session.in_hand.lock().clear();
+        self.deleted.clear();
+        Ok(())
     }
 
     fn stay_alive(&mut self) -> Result<(), Fault> {
@@ -156,7 +175,7 @@ impl RedisReader {
     }
 
     fn leave(&mut self) -> Result<(), Fault> {
-        let held: Vec<_> = self.session.in_hand.lock().iter().map(|(id, since)| (*id, *since)).collect();
+        let held: Vec<_> = self.session.in_hand.lock().iter().map(|(id, held)| (*id, held.since)).collect();
         let owned = self.session.owned(&mut self.link, &held)?;
         self.session.hand_back(&mut self.link, &owned)?;
         self.session.forget(&held);

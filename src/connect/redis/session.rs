@@ -16,6 +16,15 @@ use std::time::{Duration, Instant};
 /// The most ids in one command.
 const MOST: usize = 1000;
 
+/// An entry in hand.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    /// Since when, at least.
+    pub(super) since: Instant,
+    /// Of which group: another one begins when the stream or the group was gone.
+    pub(super) number: u64,
+}
+
 pub(super) struct Session {
     pub(super) stream: String,
     pub(super) group: String,
@@ -23,9 +32,8 @@ pub(super) struct Session {
     pub(super) claim_after: Duration,
     pub(super) create: bool,
     pub(super) delete: bool,
-    pub(super) number: u64,
-    /// Since when, at least: the reader adds, the settler takes away what is settled.
-    pub(super) in_hand: Mutex<HashMap<Id, Instant>>,
+    /// The reader adds, the settler takes away what is settled.
+    pub(super) in_hand: Mutex<HashMap<Id, Held>>,
     /// Set by the settler after it handed back, for the reader to look for it.
     pub(super) returned: AtomicBool,
 }
@@ -41,8 +49,11 @@ impl Session {
     /// Those of these that are in hand, each once.
     pub(super) fn held(&self, positions: &[Position]) -> Vec<(Id, Instant)> {
         let in_hand = self.in_hand.lock();
-        let own = positions.iter().filter(|position| position.session == self.number && position.partition == 0);
-        let mut held: Vec<_> = own.map(id_of).filter_map(|id| Some((id, *in_hand.get(&id)?))).collect();
+        let of = |position: &Position| {
+            let (id, held) = (id_of(position), in_hand.get(&id_of(position))?);
+            (held.number == position.session && position.partition == 0).then_some((id, held.since))
+        };
+        let mut held: Vec<_> = positions.iter().filter_map(of).collect();
         drop(in_hand);
         held.sort_unstable();
         held.dedup();

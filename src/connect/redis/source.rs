@@ -61,13 +61,12 @@ pub struct RedisSource {
     claim_after: Duration,
     create: bool,
     delete: bool,
-    opened: u64,
 }
 
 impl RedisSource {
     pub(super) fn new(redis: Redis, stream: String, group: String) -> RedisSource {
         let claim_after = Duration::from_secs(60);
-        RedisSource { redis, stream, group, consumer: None, claim_after, create: false, delete: false, opened: 0 }
+        RedisSource { redis, stream, group, consumer: None, claim_after, create: false, delete: false }
     }
 
     /// The consumer's name in the group. No two that run may have the same: they would take what is in the other's hand. One that is the
@@ -75,7 +74,7 @@ impl RedisSource {
     ///
     /// # Default
     ///
-    /// The names of host and process, and a number by chance; chosen when first opened.
+    /// The names of host and process, and a number by chance; another one each time it is opened.
     ///
     /// # Examples
     ///
@@ -177,7 +176,7 @@ impl Source for RedisSource {
             return Err(BuildError::Missing { option: "consumer" }.into());
         }
         let mut link = Link::new(&self.redis, SLICE)?;
-        let consumer = self.consumer.get_or_insert_with(unique).clone();
+        let consumer = self.consumer.clone().unwrap_or_else(unique);
         let lag = self.find_group(&mut link)?;
         let known = cmd("XINFO").arg("CONSUMERS").arg(&self.stream).arg(&self.group).to_owned();
         let own = match link.ask(&known) {
@@ -186,7 +185,6 @@ impl Source for RedisSource {
             Err(fault) if fault.kind == Kind::Denied => true,
             Err(fault) => return Err(fault.into()),
         };
-        self.opened += 1;
         let session = Arc::new(Session {
             stream: self.stream.clone(),
             group: self.group.clone(),
@@ -194,7 +192,6 @@ impl Source for RedisSource {
             claim_after: self.claim_after,
             create: self.create,
             delete: self.delete,
-            number: self.opened,
             in_hand: Mutex::new(HashMap::new()),
             returned: AtomicBool::new(false),
         });
@@ -205,6 +202,11 @@ impl Source for RedisSource {
         link.ask(read.arg("STREAMS").arg(&session.stream).arg(id_text((u64::MAX, u64::MAX - 1))))?;
         let mut other = Link::new(&self.redis, Duration::ZERO)?;
         other.ask(session.command("XACK").arg("0-0"))?;
+        other.ask(session.command("XPENDING").arg("-").arg("+").arg(1))?;
+        other.ask(session.command("XCLAIM").arg(&session.consumer).arg(0).arg("0-0").arg("JUSTID"))?;
+        if self.delete {
+            other.ask(cmd("XDEL").arg(&self.stream).arg("0-0"))?;
+        }
         let reader = RedisReader::new(session.clone(), link, own, lag);
         Ok((Box::new(reader), Box::new(RedisSettler { session, link: other })))
     }

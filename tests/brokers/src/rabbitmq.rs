@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -44,7 +44,6 @@ pub struct Server {
     mapper: u16,
     node: String,
     running: Mutex<Option<Running>>,
-    client: OnceLock<RabbitMq>,
     _mapper: Running,
     _directory: Child,
 }
@@ -156,20 +155,10 @@ impl Server {
         let mut map = Command::new("epmd");
         map.args(["-port", &mapper.to_string(), "-address", "127.0.0.1"]).stdout(Stdio::null()).stderr(Stdio::null());
         let _mapper = Running::start(&mut map);
-        let (running, client) = (Mutex::new(None), OnceLock::new());
+        let running = Mutex::new(None);
         let node = format!("{name}@localhost");
-        let server = Server {
-            directory,
-            port,
-            tls_port,
-            distribution,
-            mapper,
-            node,
-            running,
-            client,
-            _mapper,
-            _directory: remove,
-        };
+        let server =
+            Server { directory, port, tls_port, distribution, mapper, node, running, _mapper, _directory: remove };
         server.boot();
         server
     }
@@ -248,11 +237,6 @@ impl Server {
     #[must_use]
     pub fn tls(&self) -> (u16, String) {
         (self.tls_port, fs::read_to_string(self.directory.join("ca.pem")).unwrap())
-    }
-
-    /// The same each time: sessions of its sources are told apart, those of several clients are not.
-    fn one_client(&self) -> &RabbitMq {
-        self.client.get_or_init(|| self.client())
     }
 
     /// How to connect as the user that may do everything.

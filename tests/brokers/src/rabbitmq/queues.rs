@@ -49,7 +49,7 @@ impl Broker for Queues {
     }
 
     fn source(&self, queue: &str) -> Box<dyn Source> {
-        Box::new(self.server.one_client().source(queue))
+        Box::new(self.server.client().source(queue))
     }
 
     fn sink(&self, queue: &str) -> Box<dyn Sink> {

@@ -162,10 +162,18 @@ fn addresses_are_tried_in_turn() {
         .connect_timeout(Duration::from_secs(2));
     let (mut reader, _settler) = broker.source("addresses").open(10).unwrap();
     assert_eq!(texts(&take(&mut *reader, 1)), ["0"]);
-    // What somebody must act on is told, even if another one is away.
+    // What somebody must act on is told, even if another one is away; which may be back later, and let it in.
     let wrong = RabbitMq::new("127.0.0.1:1").address(format!("127.0.0.1:{}", server.port())).address("127.0.0.1:1");
     let open = |broker: &RabbitMq| broker.source("addresses").open(10).map(drop);
-    refused(open(&wrong.credentials("ann", "wr0ng")), &["ACCESS_REFUSED", &server.port().to_string()]);
+    let lost = open(&wrong.credentials("ann", "wr0ng")).unwrap_err();
+    assert!(lost.is_transient(), "{lost}");
+    for word in ["ACCESS_REFUSED", "password", &server.port().to_string(), "127.0.0.1:1: "] {
+        assert!(lost.to_string().contains(word), "{lost}");
+    }
+    assert!(!lost.to_string().contains("ann") && !lost.to_string().contains("wr0ng"), "{lost}");
+    let here = format!("127.0.0.1:{}", server.port());
+    let wrong = RabbitMq::new(&here).address(&here).credentials("ann", "wr0ng");
+    refused(open(&wrong), &["ACCESS_REFUSED", &here]);
     assert!(open(&RabbitMq::new("127.0.0.1:1").address("nowhere.invalid")).unwrap_err().is_transient());
 }
 

@@ -164,7 +164,7 @@ fn i4_a_message_that_is_never_accepted_is_told_from_the_others() {
         let last = Message::new(vec![b'x'; LARGEST]);
         let failed = sink.publish(&[good("a"), last, bad.clone(), good("c")]).unwrap_err();
         assert!(matches!(failed, ConnectError::Message { index: 2, engine: "rabbitmq", .. }), "{failed:?}");
-        // Those before it are stored, though perhaps twice; the one after it is not.
+        // Those before it are stored; the one after it is not.
         let (mut reader, mut settler) = server.client().source("large").open(10).unwrap();
         until("they wait", || server.counts("large").1 >= 2);
         let taken = take(&mut *reader, server.counts("large").1 as usize);
@@ -197,4 +197,45 @@ fn what_the_broker_does_not_store_is_lost_and_told() {
     assert_eq!(settler.ack(&positions(&taken)).unwrap(), 1);
     settler.close().unwrap();
     sink.publish(&numbers(1..2)).unwrap();
+}
+
+#[test]
+fn i4_what_is_before_a_refused_message_is_stored_once_and_what_is_after_it_is_not() {
+    let (server, _guard) = shared();
+    server.create("once", true);
+    let mut sink = server.client().sink_to_queue("once");
+    for _ in 0..3 {
+        let mut batch = numbers(0..200);
+        batch[150] = Message::new(vec![b'x'; LARGEST + 1]);
+        let failed = sink.publish(&batch).unwrap_err();
+        assert!(matches!(failed, ConnectError::Message { index: 150, .. }), "{failed:?}");
+        until("they are counted", || server.counts("once").1 >= 150);
+        let (mut reader, mut settler) = server.client().source("once").open(1000).unwrap();
+        let taken = take(&mut *reader, server.counts("once").1 as usize);
+        let wanted: Vec<_> = (0..150).map(|n| n.to_string()).collect();
+        assert_eq!(texts(&taken), wanted);
+        assert_eq!(settler.ack(&positions(&taken)).unwrap(), 150);
+        settler.close().unwrap();
+        reader.close().unwrap();
+    }
+}
+
+#[test]
+fn i5_what_was_not_stored_before_a_refused_message_is_not_passed_over() {
+    let (server, _guard) = shared();
+    server.with(async |channel| {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        channel.queue_declare("full-and-refusing".into(), QueueDeclareOptions::durable(), arguments).await
+    });
+    let mut sink = server.client().sink_to_queue("full-and-refusing");
+    sink.publish(&numbers(0..1)).unwrap();
+    let large = Message::new(vec![b'x'; LARGEST + 1]);
+    for _ in 0..5 {
+        // To say that it is the large one would be to say that those before it are stored.
+        let failed = sink.publish(&[&numbers(1..100)[..], std::slice::from_ref(&large)].concat()).unwrap_err();
+        assert!(failed.is_transient(), "{failed}");
+    }
+    assert_eq!(server.counts("full-and-refusing"), (1, 1));
 }

@@ -167,3 +167,22 @@ fn over_tls_too_if_the_certificate_is_trusted() {
     let plain = RabbitMq::new(format!("amqp://localhost:{port}")).connect_timeout(Duration::from_secs(2));
     assert!(open(plain).unwrap_err().is_transient());
 }
+
+/// A broker routes by the first two.
+#[test]
+fn i4_headers_that_mean_something_to_the_broker_are_headers_like_others() {
+    let (server, _guard) = shared();
+    server.create("named", true);
+    server.create("elsewhere", true);
+    let names = ["CC", "BCC", "x-delivery-count", "fanpool-key", "header:CC", "x-death", "x-match"];
+    let message = names.iter().fold(Message::new("p"), |message, name| message.with_header(name, "elsewhere"));
+    send(server, "named", &[message]);
+    let (mut reader, mut settler) = server.client().source("named").open(1).unwrap();
+    for attempt in 1..=3 {
+        let taken = take(&mut *reader, 1);
+        assert_eq!((taken[0].attempt, taken[0].message.key()), (attempt, None));
+        names.iter().for_each(|name| assert_eq!(taken[0].message.header(name), Some(&b"elsewhere"[..]), "{name}"));
+        assert_eq!(settler.nack(&positions(&taken)).unwrap(), 1);
+    }
+    assert_eq!(server.counts("elsewhere"), (0, 0));
+}

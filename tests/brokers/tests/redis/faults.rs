@@ -198,3 +198,20 @@ fn i1_a_wait_below_a_millisecond_ends() {
     reader.poll(10, Duration::from_micros(10), &mut none).unwrap();
     assert!(time.elapsed() < SECOND && none.is_empty(), "{:?}", time.elapsed());
 }
+
+#[test]
+fn i1_a_server_that_is_silent_is_lost_after_one_timeout_however_many_answers_it_owes() {
+    let server = server_with("q", 100);
+    let timeout = Duration::from_millis(400);
+    let redis = server.redis().response_timeout(timeout);
+    let mut sink = redis.sink("q");
+    sink.open().unwrap();
+    let (mut reader, mut settler) = open(&mut redis.source("q", GROUP).delete_acknowledged(true));
+    let taken = take(&mut *reader, 100);
+    server.signal(libc::SIGSTOP);
+    let time = Instant::now();
+    lost(sink.publish(&numbered(100)));
+    lost(settler.ack(&positions(&taken)));
+    assert!(time.elapsed() >= timeout * 2 && time.elapsed() < timeout * 20, "{:?}", time.elapsed());
+    server.signal(libc::SIGCONT);
+}

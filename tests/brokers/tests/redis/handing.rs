@@ -196,3 +196,38 @@ fn a_paused_source_takes_nothing_and_is_alive() {
     assert!(none.is_empty());
     assert_eq!(take(&mut *reader, 3).len(), 3);
 }
+
+#[test]
+fn a_source_that_is_opened_twice_does_not_take_what_it_has_in_the_other_hand() {
+    let server = server_with("q", 4);
+    let mut twice = source(&server, "q", PATIENCE);
+    let (mut reader, mut settler) = open(&mut twice);
+    let taken = take(&mut *reader, 3);
+    let (mut other, _others) = open(&mut twice);
+    assert_eq!(payloads(&poll(&mut *other)), ["3"]);
+    let (mut third, _thirds) = open(&mut twice.clone());
+    assert!(poll(&mut *third).is_empty());
+    assert_eq!(consumers(&server, "q").len(), 3);
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 3);
+}
+
+#[test]
+fn i3_an_entry_of_a_stream_that_is_gone_is_told_from_one_of_the_same_id_in_the_next() {
+    let server = Server::start();
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE).create(true));
+    server.ask(&["XADD", "q", "1-1", "payload", "old"]);
+    server.ask(&["XADD", "q", "1-2", "payload", "old"]);
+    let old = take(&mut *reader, 2);
+    server.ask(&["DEL", "q"]);
+    assert!(poll(&mut *reader).is_empty());
+    server.ask(&["XADD", "q", "1-1", "payload", "new"]);
+    server.ask(&["XADD", "q", "1-2", "payload", "new"]);
+    let new = take(&mut *reader, 1);
+    // The second is in another one's hand, under the id that is in hand here of old.
+    let (mut other, mut others) = open(&mut source(&server, "q", PATIENCE));
+    let theirs = take(&mut *other, 1);
+    assert_eq!((settler.ack(&positions(&old)).unwrap(), settler.nack(&positions(&old)).unwrap()), (0, 0));
+    assert_eq!(server.unacknowledged("q"), 2);
+    assert_eq!((settler.ack(&positions(&new)).unwrap(), others.ack(&positions(&theirs)).unwrap()), (1, 1));
+    assert_eq!(server.unacknowledged("q"), 0);
+}

@@ -166,3 +166,22 @@ fn the_lag_is_known() {
     // Before it is known again.
     assert!(server.redis().source("q", GROUP).open(1).unwrap().0.lag() == Some(6));
 }
+
+#[test]
+fn there_may_be_room_for_any_number() {
+    let server = server_with("q", 1500);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", PATIENCE));
+    let (mut taken, end) = (Vec::new(), Instant::now() + PATIENCE);
+    while taken.len() < 1500 {
+        assert!(Instant::now() < end);
+        reader.poll(usize::MAX, SECOND, &mut taken).unwrap();
+    }
+    assert_eq!(payloads(&taken), (0..1500).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(settler.nack(&positions(&taken)).unwrap(), 1500);
+    let mut again = Vec::new();
+    while again.len() < 1500 {
+        assert!(Instant::now() < end);
+        reader.poll(usize::MAX, SECOND, &mut again).unwrap();
+    }
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 1500);
+}

@@ -60,6 +60,14 @@ fn i6_a_user_that_may_too_little_is_refused() {
     }
     // With what the documentation lists, and no more.
     server.ask(&["ACL", "SETUSER", "zoe", "-xinfo", "+xreadgroup", "+xack", "+xclaim", "+xpending", "+xinfo", "+xadd"]);
+    for command in ["xreadgroup", "xack", "xclaim", "xpending"] {
+        server.ask(&["ACL", "SETUSER", "zoe", &format!("-{command}")]);
+        let text = refused(redis.source("q", GROUP).open(1));
+        no_secret(&text);
+        assert!(text.contains("NOPERM"), "{command}: {text}");
+        server.ask(&["ACL", "SETUSER", "zoe", &format!("+{command}")]);
+    }
+    no_secret(&refused(redis.source("q", GROUP).delete_acknowledged(true).open(1)));
     redis.sink("q").open().unwrap();
     redis.sink("q").publish(&[Message::new("1")]).unwrap();
     let (mut reader, mut settler) = open(&mut redis.source("q", GROUP));
@@ -151,4 +159,11 @@ fn i6_options_are_checked() {
         no_secret(&text);
         assert!(text.contains("address 0"), "{text}");
     }
+}
+
+#[test]
+fn i6_a_command_that_the_server_does_not_know_is_named_without_what_was_sent() {
+    let server = Server::with(&["--rename-command", "XADD", "ADD"]);
+    let text = refused(server.redis().sink("q").publish(&[Message::new("s3cret").with_key("s3cret")]));
+    assert!(text.contains("XADD") && !text.contains("s3cret"), "{text}");
 }
