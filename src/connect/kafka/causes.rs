@@ -35,7 +35,7 @@ pub(super) fn cause(code: Code) -> Cause {
         Code::InvalidGroupId | Code::InvalidSessionTimeout => Cause::Refused("check group and session.timeout.ms"),
         // What comes behind such a batch is delivered though the batch is not.
         Code::NotImplemented | Code::BadCompression | Code::BadMessage => Cause::Refused(
-            "compress with lz4 or snappy, or add rdkafka's features libz (for gzip) and zstd; if it is so, a batch is damaged",
+            "a batch is compressed with gzip or zstd, for which add the feature kafka-compression; if it is there, a batch is damaged",
         ),
         Code::Fatal | Code::FencedInstanceId => Cause::Refused("another consumer has the same group.instance.id"),
         _ => Cause::Passing,

@@ -9,7 +9,7 @@ use super::member::{Consumer, Member};
 use crate::connect::tracker::Commit;
 use crate::sync::{Arc, Condvar, Mutex, now, thread};
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
@@ -73,14 +73,16 @@ impl Commits {
         desk.served >= ticket && desk.failure.is_none()
     }
 
-    /// Commits all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it for a
-    /// while. False if it is refused for good or the time is over.
-    pub(super) fn settle(&self, deadline: Option<Instant>) -> bool {
+    /// Commits these, and all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it
+    /// for a while. False if it is refused for good or the time is over.
+    pub(super) fn settle(&self, last: &[Commit], deadline: Option<Instant>) -> bool {
         loop {
-            if self.flush(Vec::new(), deadline) {
+            if self.flush(last.to_vec(), deadline) {
                 return true;
             }
-            if self.refused().is_some() || deadline.is_some_and(|deadline| now() >= deadline) {
+            // Who waits in a rebalance with something last keeps this member from being let in again.
+            let is_out = !last.is_empty() && self.failure().is_some_and(is_out);
+            if is_out || self.refused().is_some() || deadline.is_some_and(|deadline| now() >= deadline) {
                 return false;
             }
             thread::sleep(PAUSE);
@@ -101,10 +103,12 @@ impl Commits {
     }
 
     /// What the last commit was refused for, if waiting does not help.
-    pub(super) fn refused(&self) -> Option<rdkafka::error::RDKafkaErrorCode> {
-        let desk = self.desk.lock();
-        let code = code(desk.failure.as_ref()?);
-        matches!(cause(code), Cause::Refused(_)).then_some(code)
+    pub(super) fn refused(&self) -> Option<RDKafkaErrorCode> {
+        self.failure().filter(|code| matches!(cause(*code), Cause::Refused(_)))
+    }
+
+    fn failure(&self) -> Option<RDKafkaErrorCode> {
+        self.desk.lock().failure.as_ref().map(code)
     }
 
     /// Waits until there is something to commit: what is on the desk, and the ticket that it serves. `None` at the end.
@@ -169,6 +173,12 @@ fn run(member: &Member, consumer: &Consumer) {
         drop(desk);
         commits.changed.notify_all();
     }
+}
+
+/// Whether the group takes this member for gone.
+fn is_out(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, UnknownMemberId};
+    matches!(code, UnknownMemberId | IllegalGeneration | FencedInstanceId)
 }
 
 /// Of each partition the commit of its newest session: one that was taken away may have come back before it was committed last.

@@ -108,7 +108,7 @@ impl Member {
             .collect();
         let last: Vec<Commit> = numbers.iter().filter_map(|number| self.tracker.revoke(*number)).collect();
         if !last.is_empty() && !lost {
-            self.commits.flush(last, now().checked_add(self.patience));
+            self.commits.settle(&last, now().checked_add(self.patience));
         }
         let mut seen = self.seen.lock();
         for number in &numbers {

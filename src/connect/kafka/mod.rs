@@ -38,7 +38,7 @@ const ENGINE: &str = "kafka";
 /// Every option of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md) can be
 /// [`set`](Kafka::set), credentials among them, but for those that the engine owns. Names of servers are resolved again at each
 /// reconnect. librdkafka reconnects by itself, within a second here. TLS and SCRAM take the feature
-/// `kafka-tls`.
+/// `kafka-tls`, gzip and zstd `kafka-compression`.
 ///
 /// # Examples
 ///

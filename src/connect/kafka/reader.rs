@@ -234,7 +234,7 @@ impl KafkaReader {
         let Some(consumer) = self.consumer.take() else { return Ok(()) };
         let deadline = now().checked_add(self.member.patience);
         self.member.seen.lock().leaving = true;
-        let committed = self.member.commits.settle(deadline);
+        let committed = self.member.commits.settle(&[], deadline);
         self.queues.clear();
         for partition in self.member.tracker.partitions() {
             self.member.tracker.revoke(partition);
@@ -321,7 +321,7 @@ impl Settler for KafkaSettler {
 
     fn close(&mut self) -> Result<(), ConnectError> {
         let deadline: Option<Instant> = now().checked_add(self.member.patience);
-        if self.member.commits.settle(deadline) {
+        if self.member.commits.settle(&[], deadline) {
             Ok(())
         } else {
             Err(lost("what was acknowledged may not be committed"))

@@ -41,7 +41,7 @@ pub(super) fn write(command: &mut Cmd, message: &Message) {
     }
 }
 
-/// The longest single argument that [`write`] makes of it, but for a prefix.
+/// The longest single argument that [`write()`] makes of it, but for a prefix.
 pub(super) fn longest(message: &Message) -> usize {
     let headers = message.headers().map(|(name, value)| name.len().max(value.len()));
     headers.max().unwrap_or(0).max(message.payload().len()).max(message.key().map_or(0, <[u8]>::len))

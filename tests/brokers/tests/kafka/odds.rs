@@ -14,8 +14,14 @@ fn i3_a_log_that_begins_again_is_a_new_session() {
     let mut open = Open::new(mock.member("t"), 100);
     let taken = open.take(20);
     assert_eq!(open.ack(&taken[..19]), 19);
-    mock.ask(|cluster| cluster.request_errors(Api::Fetch, &[Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]));
-    let again = open.take(20);
+    // Now and then librdkafka lets one of these answers pass, and goes on where it was.
+    let (mut again, began) = (Vec::new(), Instant::now());
+    while again.is_empty() {
+        assert!(began.elapsed() < PATIENCE);
+        mock.ask(|cluster| cluster.request_errors(Api::Fetch, &[Error::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]));
+        again = open.poll(20, Duration::from_secs(3));
+    }
+    again.extend(open.take(20 - again.len()));
     assert_eq!(again.iter().map(|it| it.position.offset).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     assert_eq!(open.ack(&taken[19..]), 0, "whether it is the same message is not known");
     assert_eq!(open.ack(&again), 20);
@@ -39,6 +45,23 @@ fn a_batch_that_cannot_be_read_is_told() {
         assert!(began.elapsed() < PATIENCE);
     };
     assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("compress")), "{error}");
+}
+
+#[test]
+fn i7_compressed_batches_are_read() {
+    let mock = Mock::start();
+    let codecs: &[&str] =
+        if cfg!(feature = "kafka-compression") { &["lz4", "snappy", "gzip", "zstd"] } else { &["lz4", "snappy"] };
+    for codec in codecs {
+        mock.create_with(codec, 1);
+        let sent: Vec<Message> = (0..100).map(|n| Message::new(format!("{n:0500}"))).collect();
+        let mut sink = mock.kafka().set("compression.codec", *codec).sink(*codec);
+        sink.open().unwrap();
+        sink.publish(&sent).unwrap();
+        let mut open = Open::new(mock.member(codec), 100);
+        let taken: Vec<Message> = open.take(100).into_iter().map(|delivery| delivery.message).collect();
+        assert_eq!(taken, sent, "{codec}");
+    }
 }
 
 #[test]
