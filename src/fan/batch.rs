@@ -103,7 +103,7 @@ mod tests {
             let _ = gate.lock().unwrap().recv();
             items.into_iter().map(Ok::<_, ()>).collect()
         };
-        let builder = FanOut::builder_batch(4, Duration::from_secs(3_600), work).workers(1);
+        let builder = FanOut::builder_batch(4, Duration::from_secs(1), work).workers(1);
         let (core, output) = builder.launch().unwrap();
         let control = output.control();
         control.pause();
