@@ -74,7 +74,7 @@ impl Commits {
     }
 
     /// Commits these, and all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it
-    /// for a while. False if it is refused for good or the time is over.
+    /// for a while. False if it is refused for good, the time is over or the committer has ended.
     pub(super) fn settle(&self, last: &[Commit], deadline: Option<Instant>) -> bool {
         loop {
             if self.flush(last.to_vec(), deadline) {
@@ -82,7 +82,11 @@ impl Commits {
             }
             // Who waits in a rebalance with something last keeps this member from being let in again.
             let is_out = !last.is_empty() && self.failure().is_some_and(is_out);
-            if is_out || self.refused().is_some() || deadline.is_some_and(|deadline| now() >= deadline) {
+            let has_ended = {
+                let desk = self.desk.lock();
+                desk.stop || desk.ended
+            };
+            if is_out || has_ended || self.refused().is_some() || deadline.is_some_and(|deadline| now() >= deadline) {
                 return false;
             }
             thread::sleep(PAUSE);

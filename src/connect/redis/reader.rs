@@ -105,7 +105,7 @@ impl RedisReader {
         let deadline = now().checked_add(wait);
         loop {
             self.take_over(room, into)?;
-            let left = room - (into.len() - had);
+            let left = room.saturating_sub(into.len() - had);
             let remaining = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(now()));
             if left > 0 {
                 let until_look = self.walk.due().saturating_duration_since(now());

@@ -150,9 +150,7 @@ fn several_topics_are_partitions_of_one_source(cluster: &dyn Cluster) {
 /// Not with Tansu, which is asked where the end is and tells something else.
 #[test]
 fn a_new_group_begins_at_the_end_if_it_is_told_to() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
-    mock.send("t", &numbers(0..50));
+    let mock = partition(50);
     let mut open = Open::new(mock.member("t").from_beginning(false), 100);
     // Where the end is, it asks once it has the partition: whatever is sent until then may or may not come.
     let (mut taken, mut sent, began) = (Vec::new(), 50, Instant::now());

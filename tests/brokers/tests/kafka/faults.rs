@@ -19,9 +19,7 @@ fn cpu() -> Duration {
 
 #[test]
 fn i1_a_broker_that_is_away_and_comes_back() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
-    mock.send("t", &numbers(0..20));
+    let mock = partition(20);
     let mut open = Open::new(mock.member("t"), 20);
     let taken = open.take(10);
     let mut known = mock.kafka().request_timeout(Duration::from_secs(1)).sink("t");
@@ -67,9 +65,7 @@ fn i1_a_broker_that_is_away_and_comes_back() {
 
 #[test]
 fn i1_a_source_can_be_closed_while_the_broker_is_away() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
-    mock.send("t", &numbers(0..20));
+    let mock = partition(20);
     let kafka = mock.kafka().request_timeout(Duration::from_secs(2));
     let mut open = Open::new(kafka.source(["t"], "t-group").commit_interval(Duration::from_secs(3_600)), 20);
     let taken = open.take(10);
@@ -84,9 +80,7 @@ fn i1_a_source_can_be_closed_while_the_broker_is_away() {
 
 #[test]
 fn i1_commits_that_fail_are_made_again() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
-    mock.send("t", &numbers(0..20));
+    let mock = partition(20);
     let mut open = Open::new(mock.member("t"), 20);
     let taken = open.take(20);
     let errors =
@@ -99,8 +93,7 @@ fn i1_commits_that_fail_are_made_again() {
 
 #[test]
 fn i1_requests_that_fail_are_made_again() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
+    let mock = partition(0);
     let mut sink = mock.kafka().sink("t");
     sink.open().unwrap();
     let errors = [Error::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, Error::RD_KAFKA_RESP_ERR__TRANSPORT];
@@ -123,8 +116,7 @@ fn i1_requests_that_fail_are_made_again() {
 
 #[test]
 fn i6_what_is_not_allowed_is_told() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
+    let mock = partition(0);
     let mut sink = mock.kafka().sink("t");
     sink.open().unwrap();
     mock.ask(|cluster| {
@@ -135,21 +127,13 @@ fn i6_what_is_not_allowed_is_told() {
     let error = sink.publish(&numbers(0..1)).unwrap_err();
     assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("write the topic")), "{error}");
     let mut open = Open::new(mock.member("t"), 100);
-    let began = Instant::now();
-    let error = loop {
-        if let Err(error) = open.reader.poll(1, Duration::from_millis(100), &mut Vec::new()) {
-            break error;
-        }
-        assert!(began.elapsed() < PATIENCE);
-    };
+    let error = open.error(|| ());
     assert!(matches!(&error, ConnectError::Refused { advice, .. } if advice.contains("that group")), "{error}");
 }
 
 #[test]
 fn a_source_without_room_stays_in_its_group() {
-    let mock = Mock::start();
-    mock.create_with("t", 1);
-    mock.send("t", &numbers(0..100));
+    let mock = partition(100);
     let kafka = mock.kafka().set("max.poll.interval.ms", "6000");
     let mut open = Open::new(kafka.source(["t"], "t-group"), 100);
     let taken = open.take(10);

@@ -77,10 +77,30 @@ impl Open {
         self.settler.ack(&positions).unwrap()
     }
 
+    /// Polls until it is told that something is wrong; does `before` before each.
+    fn error(&mut self, before: impl Fn()) -> ConnectError {
+        let began = Instant::now();
+        loop {
+            before();
+            if let Err(error) = self.reader.poll(1, Duration::from_millis(100), &mut Vec::new()) {
+                return error;
+            }
+            assert!(began.elapsed() < PATIENCE);
+        }
+    }
+
     fn close(mut self) {
         self.settler.close().unwrap();
         self.reader.close().unwrap();
     }
+}
+
+/// A cluster whose topic "t" has one partition, with so many messages.
+fn partition(messages: usize) -> Mock {
+    let mock = Mock::start();
+    mock.create_with("t", 1);
+    mock.send("t", &numbers(0..messages));
+    mock
 }
 
 /// `from..to` as messages.

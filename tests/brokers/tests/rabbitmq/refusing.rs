@@ -12,6 +12,16 @@ fn open(broker: &RabbitMq, queue: &str) -> Result<(), ConnectError> {
     broker.source(queue).open(10).map(drop)
 }
 
+/// A queue that refuses whatever would be its second message.
+fn create_for_one(server: &Server, queue: &str) {
+    server.with(async |channel| {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        channel.queue_declare(queue.into(), QueueDeclareOptions::durable(), arguments).await
+    });
+}
+
 #[test]
 fn i6_credentials_that_are_wrong_are_refused_and_not_told() {
     let (server, _guard) = shared();
@@ -182,12 +192,7 @@ fn i4_a_message_that_is_never_accepted_is_told_from_the_others() {
 #[test]
 fn what_the_broker_does_not_store_is_lost_and_told() {
     let (server, _guard) = shared();
-    server.with(async |channel| {
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-        channel.queue_declare("full".into(), QueueDeclareOptions::durable(), arguments).await
-    });
+    create_for_one(server, "full");
     let mut sink = server.client().sink_to_queue("full");
     let lost = sink.publish(&numbers(0..50)).unwrap_err();
     assert!(lost.is_transient() && lost.to_string().contains("did not store"), "{lost}");
@@ -223,12 +228,7 @@ fn i4_what_is_before_a_refused_message_is_stored_once_and_what_is_after_it_is_no
 #[test]
 fn i5_what_was_not_stored_before_a_refused_message_is_not_passed_over() {
     let (server, _guard) = shared();
-    server.with(async |channel| {
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-        channel.queue_declare("full-and-refusing".into(), QueueDeclareOptions::durable(), arguments).await
-    });
+    create_for_one(server, "full-and-refusing");
     let mut sink = server.client().sink_to_queue("full-and-refusing");
     sink.publish(&numbers(0..1)).unwrap();
     let large = Message::new(vec![b'x'; LARGEST + 1]);
