@@ -20,6 +20,7 @@ mod sync;
 mod try_scope;
 
 pub mod connect;
+pub mod guide;
 pub mod testing;
 pub mod trace;
 

@@ -79,6 +79,7 @@ fn layers_know_only_those_below() {
         "map",
         "fan",
         "connect",
+        "guide",
     ];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
