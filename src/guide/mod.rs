@@ -151,5 +151,12 @@
 
 pub mod backpressure;
 pub mod choosing;
+pub mod failures;
+pub mod limits;
+pub mod migrating;
+pub mod observing;
 pub mod ordering;
+pub mod sagas;
+pub mod shutdown;
 pub mod sizing;
+pub mod testing;
