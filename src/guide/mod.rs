@@ -98,7 +98,7 @@
 //!
 //! # How it is built
 //!
-//! The front page of the [crate](crate) has a drawing of who knows whom, and `src/README.md` the way of a task through the modules.
+//! The front page of the [crate] has a drawing of who knows whom, and `src/README.md` the way of a task through the modules.
 //!
 //! [`Breakers`]: crate::Breakers
 //! [`Builder::on_start`]: crate::Builder::on_start
