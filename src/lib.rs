@@ -50,6 +50,8 @@ mod sync;
 mod try_scope;
 
 pub mod connect;
+// Prose: nothing of it gets into a program, nor into what the compiler reads of this crate.
+#[cfg(any(doc, doctest))]
 pub mod guide;
 pub mod testing;
 pub mod trace;
