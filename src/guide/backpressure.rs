@@ -16,7 +16,8 @@
 //! | an [`ObjectPool`] | 16 objects | [`max`](crate::ObjectPoolBuilder::max) |
 //!
 //! A window of a few items for each worker keeps all of them busy. A larger one absorbs bursts, and makes items wait longer: by Little's law
-//! the waiting time is the number of items over the throughput. A window of 1 is a hand-over.
+//! the waiting time is the number of items over the throughput. A window of 1 is nearly a hand-over: the next item
+//! is accepted when the outcome before it was taken.
 //!
 //! ```
 //! use fanpool::{FanOut, SendReason};
@@ -83,7 +84,27 @@
 //! ```
 //!
 //! A service has no such bound: its [`weigh`](crate::FanOutBuilder::weigh) is for [`Route::LeastLoaded`]. Where its items are large, take them
-//! from an [`ObjectPool`] of buffers: with `max(8)` there are eight, and whoever wants the ninth waits.
+//! from an [`ObjectPool`] of buffers. It makes as many as its `max` says, lends them again and again, and whoever wants one more waits. The guard
+//! travels with the item and brings the buffer back wherever it is dropped.
+//!
+//! ```
+//! use fanpool::{FanOut, ObjectPool, Pooled};
+//! use std::convert::Infallible;
+//!
+//! let make = || Ok::<_, Infallible>(Vec::with_capacity(4096));
+//! let buffers = ObjectPool::builder(make).max(4).reset(Vec::clear).build()?;
+//! let (input, output) = FanOut::builder(|buffer: Pooled<Vec<u8>>| Ok::<_, ()>(buffer.len())).workers(2).start()?;
+//! for n in 0..100 {
+//!     let mut buffer = buffers.get()?; // Waits while four are filled.
+//!     buffer.resize(n, 7);
+//!     input.send(buffer)?;
+//! }
+//! drop(input);
+//! assert_eq!(output.results().flatten().sum::<usize>(), 4950);
+//! let stats = buffers.stats();
+//! assert!(stats.made <= 4 && stats.made + stats.reused == 100);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Pipelines: windows in a row
 //!

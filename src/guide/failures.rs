@@ -181,7 +181,7 @@
 //!
 //! # What does not go together
 //!
-//! A handler of batches takes none of these options, since an error there is one of many items. A service in a scope has no timer, so it takes
+//! A handler of batches takes none of these options but `on_error`, since an error there is one of many items. A service in a scope has no timer, so it takes
 //! neither `retry` nor `rate`, `hedge_after` or `breaker_waits`. Hedges need [`Route::Shared`](crate::Route::Shared). `start` refuses with
 //! [`BuildError::Conflict`](crate::BuildError::Conflict). Retries, hedges and dead letters clone the items.
 //!

@@ -22,7 +22,7 @@
 //! * **Priorities do not preempt**, and order the waiting only.
 //! * **A strand has no parallelism inside.** If one key has all the work, one worker does it.
 //! * **Sharded pools, and services with a route other than `Shared`, keep their size.**
-//! * **Services in scopes have no timer**: no retry, rate, hedge or waiting for a breaker. Handlers of batches take no policies at all.
+//! * **Services in scopes have no timer**: no retry, rate, hedge or waiting for a breaker. Handlers of batches take none of the policies about failures but `on_error`.
 //! * **Over a broker it is at least once**, not exactly once: handlers must bear a repetition.
 //! * **After `fork` the child has no workers.** Make pools after it.
 //! * **Counters and health are looked at one after another** while work goes on; sums are exact when nothing moves.

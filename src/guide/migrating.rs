@@ -128,7 +128,7 @@
 //! | `newFixedThreadPool(n)` | [`Workers::Fixed`](crate::Workers::Fixed) | |
 //! | `newCachedThreadPool()` | [`Elastic::new(0, max)`](crate::Elastic::new) | has a maximum; idle threads leave after 10 s, there after 60 |
 //! | `ThreadPoolExecutor(core, max, ..)` | [`Elastic::new(min, max)`](crate::Elastic::new) | grows when a task has waited too long; there only when the queue is full |
-//! | a bounded queue and `RejectedExecutionHandler` | a service's [`window`](crate::FanOutBuilder::window) | `send` waits, `try_send` gives back; `CallerRuns` is [`Help::Both`](crate::Help::Both). A pool's own queue has no bound |
+//! | a bounded queue and `RejectedExecutionHandler` | a service's [`window`](crate::FanOutBuilder::window) | `send` waits, `try_send` gives back; `CallerRuns` is [`Help::Both`](crate::Help::Both), while handlers take less than 5 µs. A pool's own queue has no bound |
 //! | `execute`, `submit` | [`spawn`](crate::Pool::spawn), [`submit`](crate::Pool::submit) | |
 //! | `Future.get()`, with a timeout | [`join`](crate::ScopedHandle::join), [`join_timeout`](crate::ScopedHandle::join_timeout) | `join` may run the task |
 //! | `Future.cancel(true)` | a group's [`CancelToken`](crate::CancelToken) | nothing is interrupted; a token is of a group, not of a task |

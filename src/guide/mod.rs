@@ -65,7 +65,7 @@
 //!
 //! | Mistake | What prevents it here |
 //! |---|---|
-//! | *Leaks*: a thread waits for ever on a channel that nobody closes | Scopes wait for their tasks, and dropping a pool or an output joins its threads. What is left to you: [`shutdown`] |
+//! | *Leaks*: a thread waits for ever on a channel that nobody closes | Scopes wait for their tasks; dropping a pool, or the output of a service with workers of its own, joins the threads. What is left to you: [`shutdown`] |
 //! | *Deadlocks*: everybody waits for a full channel | Workers never block on a full queue, and whoever waits runs what it waits for. What is left to you: [`backpressure`] |
 //! | *Races*: state shared without synchronisation | The compiler refuses it: closures are `Send` and `Sync` where they must be. Races in the order of steps: [`testing`] |
 //! | *Exhaustion*: a thread for each item, a queue without an end | Pools have a size, services a window. A pool's own queue has no bound: [`backpressure`] |

@@ -4,7 +4,7 @@
 //!
 //! | Call | New work | What waits | What runs | Waits |
 //! |---|---|---|---|---|
-//! | [`Pool::close`] | refused, the task comes back | runs | goes on | no |
+//! | [`Pool::close`] | refused, the task comes back; scopes and maps go on | runs | goes on | no |
 //! | [`Pool::shutdown`], dropping the pool | refused | runs | is waited for | for all threads |
 //! | [`Pool::shutdown_timeout`] | refused | runs, until the time is over; then discarded | is waited for, until the time is over | at most that long |
 //! | [`Pool::shutdown_now`] | refused | is discarded | is waited for | for all threads |
@@ -12,7 +12,8 @@
 //! | [`Input::close`], dropping the last [`Input`] | refused | runs | goes on | no |
 //! | [`Control::drain`] | refused | runs; a pause ends | goes on | no: [`Control::wait`] does |
 //! | [`Control::stop`] | refused | is cancelled, each with an outcome | goes on | no |
-//! | dropping the [`Output`] or the [`Collector`] | refused | is discarded | is waited for, if the workers are the service's own | yes |
+//! | dropping the [`Output`] | refused | is discarded | goes on | for workers of its own; on a shared pool, no |
+//! | dropping the [`Collector`] | refused | is cancelled, and the sink is told | is waited for | for its thread |
 //! | [`Collector::join`] | | runs | is waited for | until closed and all is pushed on: close first |
 //! | [`Consumer::close`] | no more is taken from the broker | is handled and acknowledged | the same | no: [`join`](crate::connect::Consumer::join) does |
 //! | [`Consumer::shutdown`] | the same | the same; after the timeout it is handed back | is waited for, whatever the timeout | yes |
