@@ -1,4 +1,34 @@
 #![doc = include_str!("../README.md")]
+//!
+//! ## How it is built
+//!
+//! Every module knows only those in the rows below its own. Lines are the main arrows; what stands below the dots is used by all above.
+//!
+//! ```text
+//!   connect                          items from a broker, results to one
+//!      |
+//!     fan         map                services; maps over iterators
+//!        \       /
+//!          pool                      threads and tickets, sizes, endings
+//!         /    \
+//!     join    try_scope              fork-join; scopes of tasks that may fail
+//!       |         |
+//!       |       scope                tasks that borrow
+//!       |         |
+//!       |       handle               the end of one task, for who waits for it
+//!        \       /
+//!          group                     a queue with a limit, and the helpers that it summons
+//!            |
+//!           job                      a closure, called once or dropped
+//!  . . . . . . . . . . . . . .
+//!  object_pool  observe  testing     buffers; figures, health and alerts; clocks and seeded runs
+//!       resilience                   retries, breakers, rates: decisions without threads
+//!   error   cancel   trace           what went wrong; tokens; what goes with a task to where it runs
+//!         panics                     whatever catches
+//!          sync                      threads, locks, atomics, channels: real ones, seeded ones, or loom's
+//! ```
+//!
+//! A test reads the sources and this drawing, and fails when they differ.
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -20,6 +50,9 @@ mod sync;
 mod try_scope;
 
 pub mod connect;
+// Prose: nothing of it gets into a program, nor into what the compiler reads of this crate.
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod testing;
 pub mod trace;
 

@@ -79,6 +79,7 @@ fn layers_know_only_those_below() {
         "map",
         "fan",
         "connect",
+        "guide",
     ];
     for (path, text) in sources("src") {
         let layer = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
@@ -89,6 +90,56 @@ fn layers_know_only_those_below() {
             }
         }
     }
+}
+
+#[test]
+fn the_drawing_on_the_front_page_is_true() {
+    let front = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    // Names stand in the left half of each row.
+    let rows: Vec<String> = front
+        .lines()
+        .skip_while(|line| *line != "//! ```text")
+        .take_while(|line| *line != "//! ```")
+        .map(|line| line.chars().skip(4).take(32).collect())
+        .collect();
+    let row_of = |name: &str| {
+        let mut found = (0..rows.len()).filter(|row| rows[*row].split_whitespace().any(|word| word == name));
+        let row = found.next().unwrap_or_else(|| panic!("{name} is not drawn"));
+        assert_eq!(found.next(), None, "{name} is drawn twice");
+        row
+    };
+    let mut arrows = 0;
+    for (path, text) in sources("src") {
+        let own = path.components().nth(1).unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        if ["lib", "model", "guide"].contains(&own) || is_unit_tests(&path) {
+            continue;
+        }
+        for line in code(&text) {
+            for (at, _) in line.match_indices("crate::") {
+                let other = line[at + 7..].split(|c: char| !c.is_ascii_lowercase() && c != '_').next().unwrap();
+                if other != own {
+                    arrows += 1;
+                    assert!(row_of(own) < row_of(other), "{}: {line}", path.display());
+                }
+            }
+        }
+    }
+    assert!(arrows > 100);
+}
+
+#[test]
+fn the_guide_is_prose() {
+    let mut chapters = 0;
+    for (path, text) in sources("src/guide") {
+        let lines = text.lines().count();
+        assert!(lines < 400, "{} has {lines} lines", path.display());
+        for line in code(&text).filter(|line| !line.is_empty()) {
+            assert!(line.starts_with("pub mod "), "{}: {line}", path.display());
+            chapters += 1;
+        }
+        assert!(path.ends_with("mod.rs") || text.contains("//! ```"), "{} has no example", path.display());
+    }
+    assert_eq!(chapters, sources("src/guide").len() - 1);
 }
 
 #[test]
