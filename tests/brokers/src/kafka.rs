@@ -21,6 +21,11 @@ pub trait Cluster: Sync {
     /// Makes a topic with so many partitions.
     fn create_with(&self, topic: &str, partitions: i32);
 
+    /// See [`Broker::regroups`].
+    fn regroups(&self) -> bool {
+        true
+    }
+
     /// The engine's view of it, with sessions that end soon.
     fn kafka(&self) -> Kafka {
         reach(&self.servers())
@@ -122,6 +127,10 @@ macro_rules! broker {
             // What is committed is an offset.
             fn acknowledges_each(&self) -> bool {
                 false
+            }
+
+            fn regroups(&self) -> bool {
+                Cluster::regroups(self)
             }
 
             fn unacknowledged(&self, queue: &str) -> u64 {

@@ -52,7 +52,17 @@ pub trait Broker: Sync {
     /// How many messages are not acknowledged: those that wait and those in hand.
     fn unacknowledged(&self, queue: &str) -> u64;
 
-    /// Ends the broker's process at once, if this can be done and what it was told survives; false if not.
+    /// Whether a group goes on when the source that leads it leaves while another joins.
+    fn regroups(&self) -> bool {
+        true
+    }
+
+    /// Whether its process can be ended, and what it was told survives.
+    fn stops(&self) -> bool {
+        false
+    }
+
+    /// Ends the broker's process at once, if it [`stops`](Broker::stops); false if not.
     fn stop(&self) -> bool {
         false
     }
@@ -117,6 +127,14 @@ impl<B: Broker + ?Sized> Broker for &B {
 
     fn unacknowledged(&self, queue: &str) -> u64 {
         (**self).unacknowledged(queue)
+    }
+
+    fn regroups(&self) -> bool {
+        (**self).regroups()
+    }
+
+    fn stops(&self) -> bool {
+        (**self).stops()
     }
 
     fn stop(&self) -> bool {

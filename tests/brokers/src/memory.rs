@@ -76,6 +76,10 @@ impl Broker for MemoryBroker {
         (waiting + self.0.in_hand(queue).max(before)) as u64
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> bool {
         self.0.set_down(true);
         true

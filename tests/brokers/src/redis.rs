@@ -217,6 +217,10 @@ impl Broker for Server {
         *pending as u64 + waiting as u64
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> bool {
         if let Some(mut process) = self.process.lock().unwrap().take() {
             process.kill().unwrap();

