@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -44,6 +44,7 @@ pub struct Server {
     mapper: u16,
     node: String,
     running: Mutex<Option<Running>>,
+    evaluating: Mutex<()>,
     _mapper: Running,
     _directory: Child,
 }
@@ -157,8 +158,18 @@ impl Server {
         let _mapper = Running::start(&mut map);
         let running = Mutex::new(None);
         let node = format!("{name}@localhost");
-        let server =
-            Server { directory, port, tls_port, distribution, mapper, node, running, _mapper, _directory: remove };
+        let server = Server {
+            directory,
+            port,
+            tls_port,
+            distribution,
+            mapper,
+            node,
+            running,
+            evaluating: Mutex::default(),
+            _mapper,
+            _directory: remove,
+        };
         server.boot();
         server
     }
@@ -247,12 +258,11 @@ impl Server {
 
     /// Evaluates an Erlang expression in the node; returns its value as text.
     pub fn eval(&self, expression: &str) -> String {
+        let began = Instant::now();
+        // A node that is busy may let nobody in, and many at once still less; nothing was evaluated then.
+        let _turn = self.evaluating.lock().unwrap_or_else(PoisonError::into_inner);
         let mut output = self.call(expression);
-        // A node that is busy may not let it in; nothing was evaluated then.
-        for _ in 0..20 {
-            if !output.is_empty() {
-                break;
-            }
+        while output.is_empty() && began.elapsed() < Duration::from_secs(30) {
             std::thread::sleep(Duration::from_millis(50));
             output = self.call(expression);
         }

@@ -156,7 +156,7 @@ fn over_tls_too_if_the_certificate_is_trusted() {
     let taken = take(&mut *reader, 3);
     assert_eq!(settler.ack(&positions(&taken)).unwrap(), 3);
     settler.close().unwrap();
-    assert_eq!(server.counts("tls"), (0, 0));
+    until("none is left", || server.counts("tls") == (0, 0));
     reader.close().unwrap();
     let open = |broker: RabbitMq| broker.source("tls").open(10).map(drop);
     let stranger = RabbitMq::new(format!("amqps://localhost:{port}")).connect_timeout(Duration::from_secs(5));
