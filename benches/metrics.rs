@@ -46,12 +46,13 @@ fn all() -> Result<(), fanpool::BuildError> {
             });
         };
         rows.push(("one in 32, and snapshots", Box::new(watched)));
-        compare(title, "task", TASKS, ROUNDS, rows);
+        compare(title, "task", TASKS, &[("threads", 2.0), ("grain_ns", nanos as f64)], ROUNDS, rows);
     }
     Ok(())
 }
 
 fn main() -> ExitCode {
+    benches::begin("metrics");
     match all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
