@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
 #[path = "service/golang.rs"]
+#[allow(dead_code, reason = "tasks without a service are for the bench `axes`")]
 mod golang;
 #[path = "service/load.rs"]
 mod load;
