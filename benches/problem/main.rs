@@ -3,8 +3,6 @@
 //! Each is a test: `cargo test -p benches --test problem`. A program runs in a process of its own, so that one that hangs can be
 //! ended and one that grows can be measured.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 #[cfg(test)]
 mod child;
 #[cfg(test)]

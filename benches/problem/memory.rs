@@ -13,7 +13,7 @@ use std::thread;
 const NAME: &str = "memory::a_slow_consumer";
 const BLOCKS: usize = 2_000;
 const BLOCK: usize = 64 << 10;
-const ALL_KIB: usize = BLOCKS * BLOCK >> 10;
+const ALL_KIB: usize = (BLOCKS * BLOCK) >> 10;
 
 fn source() -> impl Iterator<Item = Vec<u8>> + Send {
     (0..BLOCKS).map(|n| vec![n as u8; BLOCK])
@@ -79,6 +79,6 @@ fn a_slow_consumer() {
     let [ours, rayon, threadpool] = ["fanpool", "rayon", "threadpool"].map(grown);
     println!("of {ALL_KIB} KiB: fanpool {ours} KiB, rayon {rayon} KiB, threadpool {threadpool} KiB more at the peak");
     assert!(ours < ALL_KIB / 8, "{ours} KiB of {ALL_KIB}");
-    assert!(rayon > ALL_KIB / 2, "{rayon} KiB of {ALL_KIB}");
-    assert!(threadpool > ALL_KIB / 2, "{threadpool} KiB of {ALL_KIB}");
+    assert!(rayon > ALL_KIB / 4, "{rayon} KiB of {ALL_KIB}");
+    assert!(threadpool > ALL_KIB / 4, "{threadpool} KiB of {ALL_KIB}");
 }
