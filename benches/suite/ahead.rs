@@ -42,7 +42,7 @@ fn standing<'a>(rows: &[&'a Row]) -> Option<Standing<'a>> {
 
 /// Programs are beside tools, not peers, and runs that hang have no ratio.
 fn counts(rows: &[&Row]) -> bool {
-    rows[0].bench != "programs" && rows[0].unit != "runs that end"
+    !["programs", "count"].contains(&rows[0].bench.as_str()) && rows[0].unit != "runs that end"
 }
 
 fn standings(results: &Results) -> Vec<Standing<'_>> {

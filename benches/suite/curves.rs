@@ -2,7 +2,7 @@
 
 use crate::svg::{Anchor, Page, colour, dash};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 890.0;
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 620.0;
 const PANEL: f64 = 300.0;

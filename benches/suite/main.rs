@@ -86,9 +86,10 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
         ("elastic", tables::elastic(results)?),
     ];
     let mut same = true;
-    for (path, texts) in
-        [(benches.join("../README.md"), &front[..]), (benches.join("README.md"), &[("ahead", ahead::table(results))])]
-    {
+    for (path, texts) in [
+        (benches.join("../README.md"), &front[..]),
+        (benches.join("README.md"), &[("ahead", ahead::table(results)), ("atomics", tables::atomics(results))]),
+    ] {
         if let Some(differs) = markers::page(&path, texts, write)? {
             if write {
                 println!("{} written", path.display());

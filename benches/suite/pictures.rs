@@ -4,9 +4,10 @@ use crate::curves::{self, Curve, Panel, nanos};
 use crate::rows::{Course, Results, Row};
 use crate::svg::{Anchor, Page, colour};
 
-/// Time beyond the ideal, which is the serial loop divided by the threads, for a task of each grain.
+/// Time beyond the ideal, which is the serial loop divided by the threads, for a task of each grain. What is less than a hundredth of the work is drawn as
+/// that: medians tell no more.
 pub(crate) fn overhead(results: &Results) -> Option<String> {
-    let panel = |workload: &str, title: &str, up: &'static str| {
+    let panel = |workload: &str, title: &str, least: f64, up: &'static str| {
         let cells: Vec<(f64, f64, Vec<&Row>)> = by(results, "axes", &format!("{workload} by grain:"), "grain_ns")
             .into_iter()
             .filter_map(|(_, rows)| {
@@ -17,7 +18,7 @@ pub(crate) fn overhead(results: &Results) -> Option<String> {
         let mut curves: Vec<Curve> = Vec::new();
         for (grain, ideal, rows) in &cells {
             for row in rows.iter().filter(|row| !row.is_serial()) {
-                push(&mut curves, &row.peer, (grain.max(1.0), row.median - ideal));
+                push(&mut curves, &row.peer, (grain.max(1.0), (row.median - ideal).max(ideal / 100.0)));
             }
         }
         for curve in &mut curves {
@@ -31,13 +32,14 @@ pub(crate) fn overhead(results: &Results) -> Option<String> {
             across: "work of one, alone in a loop",
             up,
             marks,
-            least: 1.0,
+            least,
             curves,
-            bound: Some(("1 % of the work: noise".into(), bound)),
+            bound: Some(("1 % of the work, the least told".into(), bound)),
         })
     };
-    let scope = panel("tasks of a scope", "Spawned in a scope: time beyond the ideal (with no work)", "ns a task");
-    let map = panel("items of a map", "Ordered map: time beyond the ideal (with no work)", "ns an item");
+    let scope =
+        panel("tasks of a scope", "Spawned in a scope: time beyond the ideal (named: with no work)", 1.0, "a task");
+    let map = panel("items of a map", "Ordered map: time beyond the ideal (named: with no work)", 0.1, "an item");
     let panels: Vec<Panel> = scope.into_iter().chain(map).collect();
     (!panels.is_empty()).then(|| curves::draw(&panels))
 }

@@ -154,6 +154,49 @@ pub(crate) fn elastic(results: &Results) -> Result<String, String> {
     ))
 }
 
+/// What an item costs that no further core takes off it: atomic operations that were counted, and lines that move one after the other,
+/// which are counted in the sources; `benches/README.md` says where.
+pub(crate) fn atomics(results: &Results) -> String {
+    const LINES: [(&str, &str, Option<f64>); 9] = [
+        ("scope", "a task spawned in a scope", Some(2.0)),
+        ("scope-owner-alone", "the same, run by its owner", Some(0.0)),
+        ("rayon-scope", "a task spawned in a `rayon` scope", Some(2.0)),
+        ("map-of-50-steps", "an item of a map, about 50 ns", None),
+        ("map-of-2000-steps", "an item of a map, about 2 µs", None),
+        ("service-4096-one-thread", "an item of a service, one thread, window 4,096", Some(0.0)),
+        ("service-4096", "an item of a service, workers only, window 4,096", Some(2.0)),
+        ("service-16", "the same, window 16", Some(2.0)),
+        ("channels-4096", "an item through two crossbeam channels, window 4,096", Some(2.0)),
+    ];
+    let transfer = results.machine("line_ns").parse::<f64>().unwrap_or_default() / 2.0;
+    let columns = [
+        "atomics counted",
+        "instructions",
+        "lines in a row",
+        "ns an item at least",
+        "threads that 1 µs of work keeps busy",
+    ];
+    let mut text = heading("What", columns.map(String::from).into_iter());
+    let mut any = false;
+    for (workload, label, lines) in LINES {
+        let Some(row) = results.find("count", workload, "callgrind") else { continue };
+        any = true;
+        let least = lines.map(|lines| lines * transfer);
+        let bound = |least: f64| if least > 0.0 { number((1_000.0 + least) / least) } else { "one".into() };
+        text += &line(
+            label,
+            [
+                number(row.median),
+                row.parameter("instructions").map(number).unwrap_or_default(),
+                lines.map(|lines| format!("{lines:.0}")).unwrap_or_else(|| "none".into()),
+                least.map(|least| format!("{least:.0}")).unwrap_or_default(),
+                least.map(bound).unwrap_or_default(),
+            ],
+        );
+    }
+    if any { text } else { "Not counted: that takes valgrind and objdump.".into() }
+}
+
 fn table(results: &Results, corner: &str, columns: &[Column], lines: &[Line]) -> Result<String, String> {
     let mut text = heading(corner, columns.iter().map(|(heading, _)| (*heading).to_owned()));
     let mut any = false;
