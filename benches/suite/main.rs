@@ -84,6 +84,7 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
         ("join", tables::join(results)?),
         ("service", tables::service(results)?),
         ("elastic", tables::elastic(results)?),
+        ("more", tables::more(results)),
     ];
     let mut same = true;
     for (path, texts) in [
