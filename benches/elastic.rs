@@ -174,7 +174,7 @@ fn course(run: &Run, time: Duration) -> [(&'static str, Vec<f64>); 3] {
     // Five bins are a step in which enough tasks end.
     let within = |bin: usize| (BIN * bin.saturating_sub(4) as u32, BIN * (bin + 1) as u32);
     let rates = bins().map(|bin| rate(run, within(bin).0, within(bin).1)).collect();
-    let workers = bins().map(|bin| run.workers.get(bin).copied().unwrap_or(0) as f64).collect();
+    let workers = bins().map(|bin| run.workers.get(bin).or(run.workers.last()).copied().unwrap_or(0) as f64).collect();
     let waits = bins().map(|bin| p99(run, within(bin).0, within(bin).1).as_secs_f64() * 1e3).collect();
     [("tasks_a_s", rates), ("workers", workers), ("p99_wait_ms", waits)]
 }

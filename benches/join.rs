@@ -194,7 +194,7 @@ impl Rivals {
                 }),
             ),
         ];
-        compare(&format!("two halves of {micros} us"), "join", 1, &[("grain_ns", micros as f64 * 1e3)], rounds, rows);
+        compare(&format!("two halves of {micros} µs"), "join", 1, &[("grain_ns", micros as f64 * 1e3)], rounds, rows);
     }
 }
 

@@ -115,10 +115,10 @@ fn main() {
     {
         let rivals = Rivals::new(cores);
         rivals.scopes("500,000 empty tasks in a scope", "task", 500_000, 0, 1, 9);
-        rivals.scopes("500,000 tasks of 0.15 us", "task", 500_000, 150, 1, 9);
-        rivals.scopes("a scope of 2 tasks of 0.15 us", "scope", 2, 150, 5_000, 9);
-        rivals.scopes("a scope of 64 tasks of 0.15 us", "scope", 64, 150, 1_000, 9);
-        rivals.scopes("20,000 tasks of 15 us", "task", 20_000, 15_000, 1, 7);
+        rivals.scopes("500,000 tasks of 0.15 µs", "task", 500_000, 150, 1, 9);
+        rivals.scopes("a scope of 2 tasks of 0.15 µs", "scope", 2, 150, 5_000, 9);
+        rivals.scopes("a scope of 64 tasks of 0.15 µs", "scope", 64, 150, 1_000, 9);
+        rivals.scopes("20,000 tasks of 15 µs", "task", 20_000, 15_000, 1, 7);
     }
     many_workers(cores);
     many_threads(cores);
@@ -155,7 +155,7 @@ fn many_threads(cores: usize) {
         ),
     ];
     compare(
-        "16 threads, scopes of 8 tasks of 0.15 us on one pool",
+        "16 threads, scopes of 8 tasks of 0.15 µs on one pool",
         "scope",
         THREADS * SCOPES,
         &[("threads", cores as f64), ("producers", THREADS as f64), ("tasks", 8.0), ("grain_ns", 150.0)],

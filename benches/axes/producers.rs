@@ -9,6 +9,8 @@ use std::thread;
 
 const PRODUCERS: [usize; 4] = [1, 2, 4, 8];
 const TASKS: usize = 16_000;
+/// So many that the start of a service is little beside them.
+const ITEMS: usize = 128_000;
 const WINDOW: usize = 4096;
 const WORKERS: usize = 2;
 
@@ -39,7 +41,7 @@ pub(crate) fn into_services() {
             peer("fanpool, receiver helps", move || ours(producers, Help::Receiver)),
             peer("crossbeam by hand", move || by_hand(producers)),
         ];
-        Cell::new(title, "ns an item", &parameters).run(TASKS, peers);
+        Cell::new(title, "ns an item", &parameters).run(ITEMS, peers);
     }
 }
 
@@ -49,10 +51,10 @@ fn ours(producers: usize, help: Help) {
     thread::scope(|s| {
         for _ in 0..producers {
             let input = input.clone();
-            s.spawn(move || (0..TASKS / producers).for_each(|n| _ = input.send(n).unwrap()));
+            s.spawn(move || (0..ITEMS / producers).for_each(|n| _ = input.send(n).unwrap()));
         }
         drop(input);
-        assert_eq!(output.into_iter().count(), TASKS);
+        assert_eq!(output.into_iter().count(), ITEMS);
     });
 }
 
@@ -67,9 +69,9 @@ fn by_hand(producers: usize) {
         }
         for _ in 0..producers {
             let items = items.clone();
-            s.spawn(move || (0..TASKS / producers).for_each(|n| items.send(n).unwrap()));
+            s.spawn(move || (0..ITEMS / producers).for_each(|n| items.send(n).unwrap()));
         }
         drop((items, queue, results));
-        assert_eq!(outcomes.iter().count(), TASKS);
+        assert_eq!(outcomes.iter().count(), ITEMS);
     });
 }

@@ -229,7 +229,7 @@ impl Spawns {
             peer("scoped-thread-pool", move || {
                 self.scoped.scoped(|s| (0..tasks).for_each(|_| s.execute(move || task(nanos))));
             }),
-            peer("std, a thread each part", move || {
+            peer("std, loops without tasks", move || {
                 thread::scope(|s| {
                     for part in 0..threads.min(tasks) {
                         s.spawn(move || (part..tasks).step_by(threads).for_each(|_| task(nanos)));

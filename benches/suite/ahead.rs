@@ -28,7 +28,7 @@ fn default_of<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
 fn standing<'a>(rows: &[&'a Row]) -> Option<Standing<'a>> {
     let ours = default_of(rows)?;
     let better = |a: &&&Row, b: &&&Row| ratio(ours, b).total_cmp(&ratio(ours, a));
-    let peer = rows.iter().filter(|row| !row.is_ours() && !row.is_serial()).min_by(better)?;
+    let peer = rows.iter().filter(|row| !row.is_ours() && !row.is_loop()).min_by(better)?;
     let other = rows.iter().filter(|row| row.is_ours() && row.peer != ours.peer).min_by(better);
     let setting = other.filter(|other| ratio(other, ours) < 1.0);
     Some(Standing {

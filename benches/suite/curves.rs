@@ -2,9 +2,9 @@
 
 use crate::svg::{Anchor, Page, colour, dash};
 
-const WIDTH: f64 = 890.0;
-const LEFT: f64 = 62.0;
-const RIGHT: f64 = 620.0;
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 76.0;
+const RIGHT: f64 = 634.0;
 const PANEL: f64 = 300.0;
 const HEAD: f64 = 34.0;
 const FOOT: f64 = 46.0;
@@ -55,12 +55,14 @@ impl Panel {
             top + PANEL * (1.0 - place.clamp(0.0, 1.0))
         };
         page.bold(LEFT, top - 12.0, &self.title);
-        let mut decade = low.ceil();
-        while decade <= high {
-            let at = y(10_f64.powf(decade));
-            page.rule((LEFT, at), (RIGHT, at), false);
-            page.text(LEFT - 7.0, at + 4.0, Anchor::End, &nanos(10_f64.powf(decade)));
-            decade += 1.0;
+        // Where there are few decades, parts of them are named, too.
+        let parts: &[f64] = if high - low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let decades = (low.floor() as i32)..=(high.floor() as i32);
+        for value in decades.flat_map(|decade| parts.iter().map(move |part| part * 10_f64.powi(decade))) {
+            if value >= self.least * 0.999 && value <= most {
+                page.rule((LEFT, y(value)), (RIGHT, y(value)), false);
+                page.text(LEFT - 7.0, y(value) + 4.0, Anchor::End, &nanos(value));
+            }
         }
         for (value, name) in &self.marks {
             page.rule((x(*value), top), (x(*value), top + PANEL), false);
@@ -103,6 +105,12 @@ impl Panel {
             page.text(RIGHT + 46.0, at, Anchor::Start, name);
         }
     }
+}
+
+/// The largest of 1, 2 and 5 times a power of ten that is not above the value.
+pub(crate) fn below(value: f64) -> f64 {
+    let decade = 10_f64.powf(value.log10().floor());
+    [5.0, 2.0].into_iter().map(|part| part * decade).find(|bound| *bound <= value).unwrap_or(decade)
 }
 
 fn first(curve: &Curve) -> f64 {

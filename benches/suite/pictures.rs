@@ -59,7 +59,7 @@ pub(crate) fn service(results: &Results) -> Option<String> {
             across: "items between send and receive (window)",
             up: "an item",
             marks,
-            least: 10_f64.powf(least.log10().floor()),
+            least: curves::below(least),
             curves,
             bound: None,
         })
@@ -97,7 +97,7 @@ pub(crate) fn bars(results: &Results, bench: &str) -> Option<String> {
     let mut y = 0.0;
     for rows in groups.iter().filter(|rows| rows.len() > 1) {
         y += 24.0;
-        page.bold(10.0, y, &format!("{}: {}", rows[0].workload, rows[0].unit));
+        page.bold(10.0, y, &format!("{}: {}", rows[0].workload, rows[0].unit.trim_start_matches("ns ")));
         y += 8.0;
         let longest = rows.iter().map(|row| row.median).fold(0.0, f64::max);
         for row in rows {
@@ -132,8 +132,8 @@ pub(crate) fn elastic(results: &Results) -> Option<String> {
     for load in results.of("elastic", "load step ").filter(|row| row.peer == *peer) {
         let from = x(load.parameter("from_ms")?);
         let name = load.workload.split_once(": ").map_or("", |(_, name)| name);
-        page.text(from + 3.0, 13.0, Anchor::Start, &format!("{name} ({:.0} clients)", load.parameter("clients")?));
-        page.rule((from, 2.0), (from, height - 6.0), true);
+        page.text(from + 3.0, 13.0, Anchor::Start, &format!("{name} ({:.0})", load.parameter("clients")?));
+        page.rule((from, 2.0), (from, height - 6.0), false);
     }
     let mut y = 24.0;
     for course in &results.courses {

@@ -34,6 +34,11 @@ impl Row {
         self.peer.starts_with("fanpool")
     }
 
+    /// Neither ours nor another's, but what is done where nothing is handed over.
+    pub(crate) fn is_loop(&self) -> bool {
+        self.is_serial() || self.peer.starts_with("std, loops")
+    }
+
     pub(crate) fn is_serial(&self) -> bool {
         self.peer.starts_with("serial")
     }

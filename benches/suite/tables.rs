@@ -23,14 +23,14 @@ pub(crate) fn scope(results: &Results) -> Result<String, String> {
     ];
     const LINES: &[Line] = &[
         ("500,000 empty tasks, ns each", "scope", "500,000 empty tasks in a scope", NS),
-        ("500,000 tasks of 0.15 µs, ns each", "scope", "500,000 tasks of 0.15 us", NS),
-        ("a scope of 2 tasks of 0.15 µs, µs", "scope", "a scope of 2 tasks of 0.15 us", US),
-        ("a scope of 64 such tasks, µs", "scope", "a scope of 64 tasks of 0.15 us", US),
-        ("20,000 tasks of 15 µs, µs each", "scope", "20,000 tasks of 15 us", US),
+        ("500,000 tasks of 0.15 µs, ns each", "scope", "500,000 tasks of 0.15 µs", NS),
+        ("a scope of 2 tasks of 0.15 µs, µs", "scope", "a scope of 2 tasks of 0.15 µs", US),
+        ("a scope of 64 such tasks, µs", "scope", "a scope of 64 tasks of 0.15 µs", US),
+        ("20,000 tasks of 15 µs, µs each", "scope", "20,000 tasks of 15 µs", US),
         (
             "16 threads, scopes of 8 tasks of 0.15 µs, µs each",
             "scope",
-            "16 threads, scopes of 8 tasks of 0.15 us on one pool",
+            "16 threads, scopes of 8 tasks of 0.15 µs on one pool",
             US,
         ),
     ];
@@ -80,7 +80,7 @@ pub(crate) fn join(results: &Results) -> Result<String, String> {
         ("tree of 1,023 nodes, ns a node", "join", "sum of a tree of 1023 nodes", NS),
         ("tree of 1,048,575 nodes, ns a node", "join", "sum of a tree of 1048575 nodes", NS),
         ("fib(32), ns a fork", "join", "fib(32)", NS),
-        ("two halves of 1 ms, µs", "join", "two halves of 1000 us", US),
+        ("two halves of 1 ms, µs", "join", "two halves of 1000 µs", US),
     ];
     table(results, "Fork-join", COLUMNS, LINES)
 }
