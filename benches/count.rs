@@ -41,8 +41,9 @@ fn map(items: u64, work: u64) {
     assert_eq!(pool().map(0..items, |n| steps(n, work)).count(), items as usize);
 }
 
-fn service(items: u64, window: usize, help: Help) {
-    let service = FanOut::builder(|n: u64| Ok::<_, Infallible>(n)).workers(WORKERS).window(window).help(help);
+fn service(items: u64, window: usize, one_key: bool) {
+    let service = FanOut::builder(|n: u64| Ok::<_, Infallible>(n)).workers(WORKERS).window(window);
+    let service = if one_key { service.key(|_| 0) } else { service };
     let (input, output) = service.start().unwrap();
     thread::scope(|s| {
         s.spawn(move || (0..items).for_each(|n| _ = input.send(n).unwrap()));
@@ -92,10 +93,10 @@ fn main() -> ExitCode {
         "rayon-scope" => rayon_scope(items),
         "map-of-50-steps" => map(items, 50),
         "map-of-2000-steps" => map(items, 2_000),
-        "service-4096" => service(items, 4096, Help::Never),
+        "service-4096" => service(items, 4096, false),
         "service-4096-one-thread" => service_of_one_thread(items, 4096),
-        "service-16" => service(items, 16, Help::Never),
-        "service-16-receiver-helps" => service(items, 16, Help::Receiver),
+        "service-16" => service(items, 16, false),
+        "service-4096-one-key" => service(items, 4096, true),
         "channels-4096" => channels(items, 4096),
         _ => {
             eprintln!("no workload `{workload}`");

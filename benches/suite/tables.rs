@@ -197,7 +197,7 @@ pub(crate) fn more(results: &Results) -> String {
 /// What an item costs that no further core takes off it: atomic operations that were counted, and lines that move one after the other,
 /// which are counted in the sources; `benches/README.md` says where.
 pub(crate) fn atomics(results: &Results) -> String {
-    const LINES: [(&str, &str, Option<f64>); 9] = [
+    const LINES: [(&str, &str, Option<f64>); 10] = [
         ("scope", "a task spawned in a scope", Some(2.0)),
         ("scope-owner-alone", "the same, run by its owner", Some(0.0)),
         ("rayon-scope", "a task spawned in a `rayon` scope", Some(1.0)),
@@ -205,7 +205,8 @@ pub(crate) fn atomics(results: &Results) -> String {
         ("map-of-2000-steps", "an item of a map, about 2 µs", None),
         ("service-4096-one-thread", "an item of a service, one thread, window 4,096", Some(0.0)),
         ("service-4096", "an item of a service, workers only, window 4,096", Some(1.0)),
-        ("service-16", "the same, window 16", Some(2.0)),
+        ("service-4096-one-key", "the same, all of one key", Some(2.0)),
+        ("service-16", "an item of a service, workers only, window 16", Some(2.0)),
         ("channels-4096", "an item through two crossbeam channels, window 4,096", Some(1.0)),
     ];
     let transfer = results.machine("line_ns").parse::<f64>().unwrap_or_default() / 2.0;
