@@ -32,13 +32,14 @@ pub fn compare(
             }
         }
     }
+    let article = if unit.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     println!("\n{title} (ns per {unit}, {rounds} rounds)");
     println!("  {:<28}{:>12}{:>12}{:>12}{:>18}", "", "min", "median", "max", "fanpool / this");
     let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
     for ((name, _), (times, median)) in rows.iter().zip(times.iter().zip(&medians)) {
         let (min, max) = (times[0], times[times.len() - 1]);
         println!("  {name:<28}{min:>12.1}{median:>12.1}{max:>12.1}{:>18.3}", medians[0] / median);
-        record(title, name, &format!("ns a {unit}"), parameters, times);
+        record(title, name, &format!("ns {article} {unit}"), parameters, times);
     }
 }
 

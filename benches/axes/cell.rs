@@ -9,7 +9,7 @@ const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(15);
 
 /// A run that takes longer is left out of the cell.
-const LIMIT: Duration = Duration::from_millis(600);
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// All rounds of a peer in a cell.
 const BUDGET: Duration = Duration::from_millis(900);

@@ -4,6 +4,7 @@ use crate::cell::{Peer, peer};
 use crate::golang::{self, Go};
 use crossbeam_channel::{Sender, unbounded};
 use fanpool::{Pool, Workers};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -219,7 +220,7 @@ impl Spawns {
             peer("fanpool", move || {
                 self.fanpool.scope(|s| (0..tasks).for_each(|_| s.spawn(move || task(nanos))));
             }),
-            peer("serial loop", move || (0..tasks).for_each(|_| std::hint::black_box(task)(nanos))),
+            peer("serial loop", move || (0..tasks).for_each(|_| task(black_box(nanos)))),
             peer("rayon scope", move || {
                 self.rayon.scope(|s| (0..tasks).for_each(|_| s.spawn(move |_| task(nanos))));
             }),
@@ -232,7 +233,7 @@ impl Spawns {
             peer("std, loops without tasks", move || {
                 thread::scope(|s| {
                     for part in 0..threads.min(tasks) {
-                        s.spawn(move || (part..tasks).step_by(threads).for_each(|_| task(nanos)));
+                        s.spawn(move || (part..tasks).step_by(threads).for_each(|_| task(black_box(nanos))));
                     }
                 });
             }),

@@ -29,7 +29,9 @@ fn standing<'a>(rows: &[&'a Row]) -> Option<Standing<'a>> {
     let ours = default_of(rows)?;
     let better = |a: &&&Row, b: &&&Row| ratio(ours, b).total_cmp(&ratio(ours, a));
     let peer = rows.iter().filter(|row| !row.is_ours() && !row.is_loop()).min_by(better)?;
-    let other = rows.iter().filter(|row| row.is_ours() && row.peer != ours.peer).min_by(better);
+    // What is left of a service without its keys is no setting of it.
+    let is_setting = |row: &&&Row| row.is_ours() && row.peer != ours.peer && row.peer != "fanpool, no keys";
+    let other = rows.iter().filter(is_setting).min_by(better);
     let setting = other.filter(|other| ratio(other, ours) < 1.0);
     Some(Standing {
         ours,
@@ -83,11 +85,12 @@ fn row(standing: &Standing<'_>) -> String {
     let Standing { ours, peer, ratio, setting, serial } = standing;
     let label = format!("`{}`: {} ({})", ours.bench, ours.workload, ours.unit);
     let setting = setting.map(|(name, ratio)| format!("{} ({name})", number(ratio)));
+    let plain = |text: &str| text.replace('|', "/").replace('<', "\\<");
     line(
-        &label.replace('|', "/"),
+        &plain(&label),
         [
             number(ours.median),
-            format!("{} ({})", number(peer.median), peer.peer),
+            format!("{} ({})", number(peer.median), plain(&peer.peer)),
             if *ratio > 1.0 { format!("**{}**", number(*ratio)) } else { number(*ratio) },
             setting.unwrap_or_default(),
             serial.map(number).unwrap_or_default(),

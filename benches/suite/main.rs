@@ -88,7 +88,7 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
     ];
     let mut same = true;
     for (path, texts) in [
-        (benches.join("../README.md"), &front[..]),
+        (benches.with_file_name("README.md"), &front[..]),
         (benches.join("README.md"), &[("ahead", ahead::table(results)), ("atomics", tables::atomics(results))]),
     ] {
         if let Some(differs) = markers::page(&path, texts, write)? {

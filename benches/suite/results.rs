@@ -40,6 +40,8 @@ pub fn begin(bench: &'static str) {
     if BENCH.set(bench).is_ok() {
         let fresh = path().is_some_and(|path| fs::metadata(path).map_or(true, |file| file.len() == 0));
         if fresh {
+            // What the machine can do; what others do on it meanwhile is printed above.
+            let line = (0..5).map(|_| super::ping_pong()).fold(line, f64::min);
             append(&machine(cores, line));
         }
     }
