@@ -90,8 +90,8 @@ fn by<'a>(results: &'a Results, bench: &str, workload: &str, parameter: &str) ->
 
 /// A bar for each row of a bench, in groups by workload.
 pub(crate) fn bars(results: &Results, bench: &str) -> Option<String> {
-    const WIDTH: f64 = 720.0;
-    const LABEL: f64 = 200.0;
+    const WIDTH: f64 = 760.0;
+    const LABEL: f64 = 236.0;
     let groups: Vec<Vec<&Row>> = results.workloads().into_iter().filter(|rows| rows[0].bench == bench).collect();
     let mut page = Page::new(WIDTH);
     let mut y = 0.0;
