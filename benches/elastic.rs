@@ -1,13 +1,10 @@
-//! Load steps on pools that size themselves. `cargo bench -p benches --bench elastic [-- SVG]`.
+//! Load steps on pools that size themselves. `cargo bench -p benches --bench elastic`.
 //!
 //! Clients send a task, wait for it, and pause. The load changes in steps: idle, ten times as much, idle, blocking, computing, idle.
 //! Each step is also run on pools of fixed sizes; the best of them is what an elastic pool is held to, from ten steps of its controller after
 //! the change on. Two elastic pools: one that grows while tickets wait, and one that searches the throughput.
 
-#[path = "elastic/plot.rs"]
-mod plot;
-
-use benches::work;
+use benches::{begin, record, record_course, work};
 use fanpool::{Elastic, Pool, Workers};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -137,13 +134,13 @@ fn best_fixed(phase: &Phase) -> Result<(f64, usize), fanpool::BuildError> {
     Ok((best, size))
 }
 
-fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) -> Result<Run, fanpool::BuildError> {
+fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) -> Result<(), fanpool::BuildError> {
     let pool = Pool::builder().workers(options).build()?;
     let run = run(&pool, &PHASES);
     println!("{name}: from ten steps of {step:?} after each change on");
     println!("  phase       tasks/s   of the best   workers (fewest, most)   best fixed   p99 wait");
     let mut from = Duration::ZERO;
-    for (phase, (best, size)) in PHASES.iter().zip(best) {
+    for (at, (phase, (best, size))) in PHASES.iter().zip(best).enumerate() {
         let (settled, to) = (from + (10 * step).min(phase.time / 2), from + phase.time);
         let rate = rate(&run, settled, to);
         let bins = |time: Duration| (time.as_millis() / BIN.as_millis()) as usize;
@@ -156,10 +153,30 @@ fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) 
             fewest,
             p99(&run, settled, to)
         );
+        let parameters = [("from_ms", from.as_secs_f64() * 1e3), ("clients", phase.clients as f64)];
+        let title = format!("load step {}: {}", at + 1, phase.name);
+        record(&title, name, "of the best fixed size", &parameters, &[rate / best]);
         from = to;
     }
+    record_course(
+        "load steps",
+        name,
+        2.0 * BIN.as_secs_f64() * 1e3,
+        &course(&run, from).each_ref().map(|(n, v)| (*n, &v[..])),
+    );
     println!("  at the end: {} workers", run.workers.last().copied().unwrap_or(0));
-    Ok(run)
+    Ok(())
+}
+
+/// Tasks per second, workers, and the p99 of the wait, one value for every other bin.
+fn course(run: &Run, time: Duration) -> [(&'static str, Vec<f64>); 3] {
+    let bins = || (0..time.div_duration_f64(BIN) as usize).step_by(2);
+    // Five bins are a step in which enough tasks end.
+    let within = |bin: usize| (BIN * bin.saturating_sub(4) as u32, BIN * (bin + 1) as u32);
+    let rates = bins().map(|bin| rate(run, within(bin).0, within(bin).1)).collect();
+    let workers = bins().map(|bin| run.workers.get(bin).or(run.workers.last()).copied().unwrap_or(0) as f64).collect();
+    let waits = bins().map(|bin| p99(run, within(bin).0, within(bin).1).as_secs_f64() * 1e3).collect();
+    [("tasks_a_s", rates), ("workers", workers), ("p99_wait_ms", waits)]
 }
 
 /// 200 tasks that block for 50 ms each, on a pool that begins with two workers and may have 64.
@@ -178,14 +195,18 @@ fn blocking() -> Result<(), fanpool::BuildError> {
         Ok((began.elapsed(), pool.workers()))
     };
     for (name, say) in [("in `blocking`", true), ("without", false)] {
+        let title = "200 tasks that block for 50 ms";
         let mut runs = (0..5).map(|_| run(say)).collect::<Result<Vec<_>, _>>()?;
         runs.sort_unstable();
-        println!("200 tasks that block for 50 ms, {name}: {:.0?}, {} workers at the end", runs[2].0, runs[2].1);
+        let each: Vec<f64> = runs.iter().map(|(took, _)| took.as_secs_f64() * 1e3).collect();
+        record(title, &format!("fanpool, {name}"), "ms", &[("threads", 64.0)], &each);
+        println!("{title}, {name}: {:.0?}, {} workers at the end", runs[2].0, runs[2].1);
     }
     Ok(())
 }
 
-fn all() -> Result<(), Box<dyn std::error::Error>> {
+fn all() -> Result<(), fanpool::BuildError> {
+    begin("elastic");
     blocking()?;
     let mut best: Vec<(f64, usize)> = Vec::new();
     for phase in &PHASES {
@@ -196,14 +217,8 @@ fn all() -> Result<(), Box<dyn std::error::Error>> {
         });
     }
     let options = Elastic::new(1, MAX).target_wait(TARGET).keep_alive(KEEP_ALIVE);
-    let grown = elastic("growing while tickets wait", options, TARGET, &best)?;
-    let searched = elastic("searching the throughput", options.search_throughput(), Duration::from_millis(100), &best)?;
-    if let Some(path) = std::env::args().nth(1).filter(|arg| arg.ends_with(".svg")) {
-        std::fs::write(
-            path,
-            plot::svg(&[("growing while tickets wait", &grown), ("searching the throughput", &searched)]),
-        )?;
-    }
+    elastic("fanpool, growing while tickets wait", options, TARGET, &best)?;
+    elastic("fanpool, searching the throughput", options.search_throughput(), Duration::from_millis(100), &best)?;
     Ok(())
 }
 

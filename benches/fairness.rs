@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 21;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    benches::begin("fairness");
     let pool = Pool::new();
     let (large, small) = (pool.group().name("large").build()?, pool.group().name("small").build()?);
     let mut waits = Vec::new();
@@ -35,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         waits.push((waited, left));
     }
     waits.sort_unstable();
+    let each: Vec<f64> = waits.iter().map(|(waited, _)| slices(*waited)).collect();
+    benches::record("ten tasks of a group beside a million of another", "fanpool", "time slices", &[], &each);
     let (median, left) = waits[ROUNDS / 2];
     let longest = waits[ROUNDS - 1].0;
     println!(

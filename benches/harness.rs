@@ -1,5 +1,10 @@
 //! Runs rivals side by side: interleaved rounds in one process, medians, and ratios to the first row.
 
+#[path = "suite/results.rs"]
+mod results;
+
+pub use results::{Parameter, begin, record, record_course};
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -8,8 +13,15 @@ use std::time::Instant;
 pub type Row<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
 /// Runs every row once to warm up and then `rounds` times, in turn, and prints medians for one of `units` and their
-/// ratio to the first row.
-pub fn compare(title: &str, unit: &str, units: usize, rounds: usize, mut rows: Vec<Row<'_>>) {
+/// ratio to the first row. `parameters` go into the results.
+pub fn compare(
+    title: &str,
+    unit: &str,
+    units: usize,
+    parameters: &[Parameter<'_>],
+    rounds: usize,
+    mut rows: Vec<Row<'_>>,
+) {
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..=rounds {
         for ((_, run), times) in rows.iter_mut().zip(&mut times) {
@@ -20,12 +32,14 @@ pub fn compare(title: &str, unit: &str, units: usize, rounds: usize, mut rows: V
             }
         }
     }
+    let article = if unit.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     println!("\n{title} (ns per {unit}, {rounds} rounds)");
     println!("  {:<28}{:>12}{:>12}{:>12}{:>18}", "", "min", "median", "max", "fanpool / this");
     let medians: Vec<f64> = times.iter_mut().map(|times| median(times)).collect();
     for ((name, _), (times, median)) in rows.iter().zip(times.iter().zip(&medians)) {
         let (min, max) = (times[0], times[times.len() - 1]);
         println!("  {name:<28}{min:>12.1}{median:>12.1}{max:>12.1}{:>18.3}", medians[0] / median);
+        record(title, name, &format!("ns {article} {unit}"), parameters, times);
     }
 }
 

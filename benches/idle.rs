@@ -14,6 +14,7 @@ fn ticks() -> u64 {
 }
 
 fn main() -> ExitCode {
+    benches::begin("idle");
     let pool = match Pool::builder().workers(Workers::Fixed(64)).build() {
         Ok(pool) => pool,
         Err(error) => {
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
     std::thread::sleep(Duration::from_secs(2));
     let used = ticks() - before;
     println!("64 idle workers used {used} ticks of CPU time in 2 s");
+    benches::record("64 idle workers for 2 s", "fanpool", "clock ticks", &[("threads", 64.0)], &[used as f64]);
     if used <= 1 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

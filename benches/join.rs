@@ -3,7 +3,7 @@
 //! `cargo bench -p benches --bench join`. Everybody forks at every node. rayon and parkring run inside their pools
 //! (`install`), which costs them one hop for each measured run; fanpool and chili start on the calling thread.
 
-use benches::{Row, compare, ping_pong, work};
+use benches::{Row, begin, compare, work};
 use fanpool::{Pool, Workers};
 use std::hint::black_box;
 
@@ -151,7 +151,14 @@ impl Rivals {
             ("rayon", Box::new(move || self.rayon.install(|| times(&|| check(tree::rayon(black_box(root))))))),
             ("parkring", Box::new(move || self.parkring.install(|| times(&|| check(tree::parkring(black_box(root))))))),
         ];
-        compare(&format!("sum of a tree of {nodes} nodes"), "node", nodes * repeats, rounds, rows);
+        compare(
+            &format!("sum of a tree of {nodes} nodes"),
+            "node",
+            nodes * repeats,
+            &[("tasks", nodes as f64)],
+            rounds,
+            rows,
+        );
     }
 
     fn fib(&self, n: u64, rounds: usize) {
@@ -164,7 +171,7 @@ impl Rivals {
             ("rayon", Box::new(move || _ = black_box(self.rayon.install(|| fib::rayon(black_box(n)))))),
             ("parkring", Box::new(move || _ = black_box(self.parkring.install(|| fib::parkring(black_box(n)))))),
         ];
-        compare(&format!("fib({n})"), "fork", forks, rounds, rows);
+        compare(&format!("fib({n})"), "fork", forks, &[("tasks", forks as f64)], rounds, rows);
     }
 
     /// Halves that do not fork again.
@@ -187,14 +194,13 @@ impl Rivals {
                 }),
             ),
         ];
-        compare(&format!("two halves of {micros} us"), "join", 1, rounds, rows);
+        compare(&format!("two halves of {micros} µs"), "join", 1, &[("grain_ns", micros as f64 * 1e3)], rounds, rows);
     }
 }
 
 fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{cores} workers on {cores} cores; a cache line there and back: {:.0} ns", ping_pong());
-    work(1);
+    begin("join");
     let rivals = Rivals::new(cores);
     rivals.tree(10, 1_000, 21);
     rivals.tree(20, 1, 21);

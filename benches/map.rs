@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
-use benches::{Row, compare, ping_pong, work};
+use benches::{Row, begin, compare, work};
 use fanpool::{Pool, Workers};
 use pariter::IteratorExt as _;
 use rayon::prelude::*;
@@ -67,7 +67,7 @@ impl Rivals {
                 }),
             ));
         }
-        compare(title, "item", items as usize, rounds, rows);
+        compare(title, "item", items as usize, &[("threads", 2.0), ("tasks", items as f64)], rounds, rows);
     }
 }
 
@@ -88,6 +88,7 @@ fn large(rivals: &Rivals) {
         "slice of 1 KiB values, by reference, summed",
         "item",
         ITEMS,
+        &[("threads", 2.0), ("tasks", ITEMS as f64), ("bytes", 1024.0)],
         31,
         vec![
             ("fanpool", Box::new(|| drop(black_box(rivals.fanpool.map(&values, sum).collect::<Vec<_>>())))),
@@ -103,6 +104,7 @@ fn large(rivals: &Rivals) {
         "values of 1 KiB, moved, and values of 1 KiB back (cloning the input included)",
         "item",
         ITEMS,
+        &[("threads", 2.0), ("tasks", ITEMS as f64), ("bytes", 1024.0)],
         31,
         vec![
             ("fanpool", Box::new(|| drop(black_box(rivals.fanpool.map(values.clone(), flip).collect::<Vec<_>>())))),
@@ -133,7 +135,14 @@ fn many_workers() {
                 (name, Box::new(run) as Box<dyn FnMut()>)
             })
             .collect();
-        compare(&format!("fanpool with more workers than cores, {nanos} ns an item"), "item", items as usize, 21, rows);
+        compare(
+            &format!("fanpool with more workers than cores, {nanos} ns an item"),
+            "item",
+            items as usize,
+            &[("grain_ns", nanos as f64)],
+            21,
+            rows,
+        );
     }
 }
 
@@ -144,7 +153,7 @@ fn blocking() {
         n
     };
     let rows: Vec<Row<'_>> = vec![("fanpool", Box::new(|| drop(black_box(pool.map(0..64, nap).collect::<Vec<_>>()))))];
-    compare("64 items that sleep for 10 ms, 64 workers", "call", 1, 21, rows);
+    compare("64 items that sleep for 10 ms, 64 workers", "call", 1, &[("threads", 64.0), ("tasks", 64.0)], 21, rows);
 }
 
 fn small(rivals: &Rivals) {
@@ -157,6 +166,7 @@ fn small(rivals: &Rivals) {
         "100 items of 10 ns",
         "call",
         CALLS,
+        &[("threads", 2.0), ("tasks", 100.0), ("grain_ns", 10.0)],
         51,
         vec![
             (
@@ -192,7 +202,7 @@ fn small(rivals: &Rivals) {
 }
 
 fn main() {
-    println!("cache line to the other core and back: {:.0} ns", ping_pong());
+    begin("map");
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let rivals = Rivals::new(2);

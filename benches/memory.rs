@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
-use benches::{status, work};
+use benches::{begin, record, status, work};
 use fanpool::{Pool, Workers};
 use std::fs;
 use std::hint::black_box;
@@ -14,6 +14,7 @@ const LIMIT: usize = 8 << 10;
 
 fn main() {
     let millions = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(100_u64);
+    begin("memory");
     let pool = Pool::builder().workers(Workers::Fixed(2)).build().unwrap();
     let run = |items: u64, ordered: bool| {
         let map = pool.map(0..items, |n| {
@@ -39,6 +40,8 @@ fn main() {
         let growth = status("VmHWM").saturating_sub(before);
         let each = began.elapsed().as_secs_f64() * 1000.0 / millions as f64;
         println!("{name}: {millions} million items, {each:.0} ns each; peak memory grew by {growth} KiB of {before}");
+        let title = format!("{millions} million items through a window of 4,096, {name}");
+        record(&title, "fanpool", "KiB more at the peak", &[("window", 4096.0)], &[growth as f64]);
         assert!(growth < LIMIT, "grew by {growth} KiB; allowed is {LIMIT}");
     }
 }

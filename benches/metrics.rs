@@ -1,6 +1,6 @@
 //! What recorded times cost. `cargo bench -p benches --features timings --bench metrics`.
 //!
-//! 500,000 tasks of 0.15 us and as many empty ones, spawned and waited for, on two workers: pools without times, with those of one task in 32, and
+//! 500,000 tasks of 0.15 µs and as many empty ones, spawned and waited for, on two workers: pools without times, with those of one task in 32, and
 //! with those of all. A snapshot every millisecond is taken in the last row.
 
 use benches::{Row, compare, work};
@@ -26,7 +26,7 @@ fn pool(timings: Timings) -> Result<Pool, fanpool::BuildError> {
 fn all() -> Result<(), fanpool::BuildError> {
     let (off, sampled, every, seen) =
         (pool(Timings::off())?, pool(Timings::every(32))?, pool(Timings::all())?, pool(Timings::every(32))?);
-    for (title, nanos) in [("tasks of 0.15 us", 150), ("empty tasks", 0)] {
+    for (title, nanos) in [("tasks of 0.15 µs", 150), ("empty tasks", 0)] {
         let over = AtomicBool::new(false);
         let mut rows: Vec<Row<'_>> = Vec::new();
         rows.push(("no times", Box::new(|| spawn(&off, nanos))));
@@ -46,12 +46,13 @@ fn all() -> Result<(), fanpool::BuildError> {
             });
         };
         rows.push(("one in 32, and snapshots", Box::new(watched)));
-        compare(title, "task", TASKS, ROUNDS, rows);
+        compare(title, "task", TASKS, &[("threads", 2.0), ("grain_ns", nanos as f64)], ROUNDS, rows);
     }
     Ok(())
 }
 
 fn main() -> ExitCode {
+    benches::begin("metrics");
     match all() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

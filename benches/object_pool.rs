@@ -11,7 +11,7 @@ const HAND_OVERS: usize = 50_000;
 const ROUNDS: usize = 11;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("a cache line there and back: {:.0} ns", benches::ping_pong());
+    benches::begin("object_pool");
     let pool = ObjectPool::new(2, || vec![0_u8; 64])?;
     let plain = ObjectPool::builder(|| Ok::<_, String>(vec![0_u8; 64])).max(2).reset(|b| b.clear()).check(|_| true);
     let plain = plain.build()?;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("Mutex<Vec<_>>", Box::new(|| on(threads, TURNS, || pop_and_push(&bare)))),
         ];
         let title = format!("get and return, {threads} threads, 2 objects");
-        benches::compare(&title, "turn", threads * TURNS, ROUNDS, rows);
+        benches::compare(&title, "turn", threads * TURNS, &[("threads", threads as f64)], ROUNDS, rows);
     }
     let pool = ObjectPool::new(1, || vec![0_u8; 64])?;
     let (bare, freed) = (Mutex::new(vec![vec![0_u8; 64]]), Condvar::new());
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("fanpool, in turn", Box::new(|| on(2, HAND_OVERS, || drop(black_box(pool.get()))))),
         ("Mutex and Condvar, not in turn", Box::new(|| on(2, HAND_OVERS, || wait_and_push(&bare, &freed)))),
     ];
-    benches::compare("get and return, 2 threads, 1 object", "turn", 2 * HAND_OVERS, ROUNDS, rows);
+    benches::compare("get and return, 2 threads, 1 object", "turn", 2 * HAND_OVERS, &[("threads", 2.0)], ROUNDS, rows);
     Ok(())
 }
 

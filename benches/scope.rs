@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p benches --bench scope`. Pools without scopes get `execute` for each task and a `join` at the end.
 
-use benches::{Row, compare, ping_pong, work};
+use benches::{Row, begin, compare, work};
 use fanpool::{Pool, Workers};
 use std::time::Duration;
 
@@ -90,7 +90,8 @@ impl Rivals {
             ));
         }
         let units = if unit == "task" { tasks * repeats } else { repeats };
-        compare(title, unit, units, rounds, rows);
+        let parameters = [("threads", self.workers as f64), ("tasks", tasks as f64), ("grain_ns", nanos as f64)];
+        compare(title, unit, units, &parameters, rounds, rows);
     }
 }
 
@@ -110,15 +111,14 @@ fn rayon_of(workers: usize) -> rayon::ThreadPool {
 
 fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("{cores} workers on {cores} cores; a cache line there and back: {:.0} ns", ping_pong());
-    work(1);
+    begin("scope");
     {
         let rivals = Rivals::new(cores);
         rivals.scopes("500,000 empty tasks in a scope", "task", 500_000, 0, 1, 9);
-        rivals.scopes("500,000 tasks of 0.15 us", "task", 500_000, 150, 1, 9);
-        rivals.scopes("a scope of 2 tasks of 0.15 us", "scope", 2, 150, 5_000, 9);
-        rivals.scopes("a scope of 64 tasks of 0.15 us", "scope", 64, 150, 1_000, 9);
-        rivals.scopes("20,000 tasks of 15 us", "task", 20_000, 15_000, 1, 7);
+        rivals.scopes("500,000 tasks of 0.15 µs", "task", 500_000, 150, 1, 9);
+        rivals.scopes("a scope of 2 tasks of 0.15 µs", "scope", 2, 150, 5_000, 9);
+        rivals.scopes("a scope of 64 tasks of 0.15 µs", "scope", 64, 150, 1_000, 9);
+        rivals.scopes("20,000 tasks of 15 µs", "task", 20_000, 15_000, 1, 7);
     }
     many_workers(cores);
     many_threads(cores);
@@ -129,7 +129,7 @@ fn many_workers(cores: usize) {
     let (few, many) = (fanpool_of(cores), fanpool_of(64));
     let run = |pool: &Pool| pool.scope(|s| (0..100_000).for_each(|_| s.spawn(|| ())));
     let rows: Vec<Row<'_>> = vec![("64 workers", Box::new(|| run(&many))), ("one a core", Box::new(|| run(&few)))];
-    compare("100,000 empty tasks, 64 workers against one a core", "task", 100_000, 61, rows);
+    compare("100,000 empty tasks, 64 workers against one a core", "task", 100_000, &[("threads", 64.0)], 61, rows);
 }
 
 /// Sixteen threads that open small scopes on one pool.
@@ -154,5 +154,12 @@ fn many_threads(cores: usize) {
             }),
         ),
     ];
-    compare("16 threads, scopes of 8 tasks of 0.15 us on one pool", "scope", THREADS * SCOPES, 9, rows);
+    compare(
+        "16 threads, scopes of 8 tasks of 0.15 µs on one pool",
+        "scope",
+        THREADS * SCOPES,
+        &[("threads", cores as f64), ("producers", THREADS as f64), ("tasks", 8.0), ("grain_ns", 150.0)],
+        9,
+        rows,
+    );
 }

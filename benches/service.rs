@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot start may stop")]
 
 #[path = "service/golang.rs"]
+#[allow(dead_code, reason = "tasks without a service are for the bench `axes`")]
 mod golang;
 #[path = "service/load.rs"]
 mod load;
@@ -49,12 +50,7 @@ fn matrices(contenders: &mut Contenders, wanted: &Wanted) {
             for (ordered, order_word, order) in orders {
                 if wanted.block(&format!("matrix {work_word} {caller_word} {order_word}")) {
                     let load = Load { ordered, ..Load::new(nanos, 1, caller) };
-                    matrix(
-                        &format!("{work}, {shape}, {order} (ns an item and the first row's ratio to it)"),
-                        contenders,
-                        &wanted.windows(),
-                        load,
-                    );
+                    matrix(&format!("{work}, {shape}, {order}"), contenders, &wanted.windows(), load);
                 }
             }
         }
@@ -75,10 +71,13 @@ fn paced(contenders: &mut Contenders) {
                 }
             }
         }
-        heading(&format!("an empty item every 200 µs, {shape}: from send to outcome, µs"));
+        let title = format!("an empty item every 200 µs, {shape}");
+        heading(&title, "µs from send to outcome");
         println!("  {:<24}{:>12}{:>12}", "", "median", "p99");
         for (contender, ages) in contenders.iter().zip(&mut ages) {
             ages.sort_unstable();
+            let all: Vec<f64> = ages.iter().map(|age| age.as_secs_f64() * 1e6).collect();
+            benches::record(&title, &contender.name(), "µs from send to outcome", &[("threads", WORKERS as f64)], &all);
             let micros = |index: usize| ages[index].as_secs_f64() * 1e6;
             println!(
                 "  {:<24}{:>12.2}{:>12.2}",
@@ -94,7 +93,7 @@ fn slow(contenders: &mut Contenders) {
     const ITEMS: u64 = 100;
     let load = Load::new(SLOW, 64, Caller::Two);
     let rate = |took: Duration| ITEMS as f64 / (took.as_secs_f64() * 1e3);
-    list("1 ms of work an item, window 64 (items a ms)", contenders, &load, ITEMS, rate);
+    list("1 ms of work an item, window 64", "items a ms", contenders, &load, ITEMS, rate);
 }
 
 /// What the items themselves take, one after the other.
@@ -124,8 +123,8 @@ fn burst(contenders: &mut Contenders) {
         let load = Load { slow_from: CHEAP, ..Load::new(50, 4096, Caller::Two) };
         let least = (0..3).map(|_| Serial.run(&load, CHEAP + slow)).min();
         let ideal = least.unwrap_or_default().as_secs_f64() / WORKERS as f64;
-        let title = format!("{CHEAP} items of 50 ns and then {slow} of 1 ms, window 4,096 (time / ideal)");
-        list(&title, contenders, &load, CHEAP + slow, |took| took.as_secs_f64() / ideal);
+        let title = format!("{CHEAP} items of 50 ns and then {slow} of 1 ms, window 4,096");
+        list(&title, "time / ideal", contenders, &load, CHEAP + slow, |took| took.as_secs_f64() / ideal);
     }
     contenders.pop();
 }
@@ -133,8 +132,7 @@ fn burst(contenders: &mut Contenders) {
 fn main() {
     let words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
     let wanted = Wanted(words.collect());
-    // Calibrates.
-    benches::work(1);
+    benches::begin("service");
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(WORKERS).build().unwrap();
     let mut contenders = ours::contenders();
     contenders.push(Box::new(peers::ByHand));

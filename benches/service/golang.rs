@@ -31,6 +31,11 @@ pub(crate) fn contenders() -> Vec<Go> {
 }
 
 impl Go {
+    /// Starts a goroutine for each of so many tasks and waits for them.
+    pub(crate) fn spawn(&self, nanos: usize, tasks: usize) -> Duration {
+        self.ask(&format!("spawn {nanos} {tasks}"))[0]
+    }
+
     fn ask(&self, request: &str) -> Vec<Duration> {
         self.process.borrow_mut().ask(request)
     }

@@ -37,6 +37,10 @@ impl Load {
         Load { nanos, slow_from: u64::MAX, window, ordered: false, caller }
     }
 
+    pub(crate) fn parameters(&self) -> [benches::Parameter<'static>; 3] {
+        [("threads", WORKERS as f64), ("grain_ns", self.nanos as f64), ("window", self.window as f64)]
+    }
+
     pub(crate) fn handle(&self, n: u64) -> u64 {
         let nanos = if n < self.slow_from { self.nanos } else { SLOW };
         if nanos > 0 {

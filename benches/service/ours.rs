@@ -107,10 +107,10 @@ pub(crate) fn policies() {
             };
             let rows =
                 in_turn(&[("no policies", &plain), ("retry", &retrying), ("breaker", &breaking), ("both", &both)]);
-            heading(&format!("policies that never act, {nanos} ns of work, {shape}, window 4,096 (ns an item)"));
+            let title = format!("policies that never act, {nanos} ns of work, {shape}, window 4,096");
             let items = |time: f64| time * 1e6 / ITEMS as f64;
             let each = |(name, times): (String, Vec<f64>)| (name, times.into_iter().map(items).collect());
-            figures(rows.into_iter().map(each).collect());
+            figures(&title, "ns an item", &load.parameters(), rows.into_iter().map(each).collect());
         }
     }
 }
@@ -144,8 +144,10 @@ pub(crate) fn keys() {
         drive(&load, EVENTS, Sending(input), Receiving(output))
     };
     let rows = in_turn(&[("no keys", &unkeyed), ("strands", &keyed), ("lanes by key", &lanes)]);
-    heading("1,000,000 events of 10,000 keys, 1 in 1,000 takes 20 µs, window 4,096 (ns an event)");
-    figures(rows);
+    // A million events: a millisecond is a nanosecond each.
+    let parameters = [("window", 4096.0), ("keys", KEYS as f64)];
+    let title = "1,000,000 events of 10,000 keys, 1 in 1,000 takes 20 µs, window 4,096";
+    figures(title, "ns an event", &parameters, rows);
 }
 
 /// Costs that differ: what it is worth to look at the load of each lane.
@@ -161,9 +163,9 @@ pub(crate) fn skewed() {
     };
     let spin = |nanos| work(nanos);
     let sleep = |nanos| thread::sleep(Duration::from_nanos(nanos as u64));
-    routes("every second item costs 20 times as much, 2 lanes, window 64 (ms)", 2, 5_000, alternating, spin);
-    routes("one of ten at random costs 100 times as much, 4 lanes, window 64 (ms)", 4, 10_000, random(1_000), spin);
-    routes("the same, asleep: 100 µs and 10 ms, 4 lanes, window 64 (ms)", 4, 400, random(100_000), sleep);
+    routes("every second item costs 20 times as much, 2 lanes, window 64", 2, 5_000, alternating, spin);
+    routes("one of ten at random costs 100 times as much, 4 lanes, window 64", 4, 10_000, random(1_000), spin);
+    routes("the same, asleep: 100 µs and 10 ms, 4 lanes, window 64", 4, 400, random(100_000), sleep);
 }
 
 fn routes(
@@ -187,15 +189,14 @@ fn routes(
     };
     let (least, robin, shared) = (by(|| Route::LeastLoaded), by(|| Route::RoundRobin), by(|| Route::Shared));
     let rows = in_turn(&[("least loaded", &least), ("round robin", &robin), ("shared", &shared)]);
-    heading(title);
-    figures(rows);
+    figures(title, "ms", &load.parameters(), rows);
 }
 
 /// 50 million items through a window of 4,096: how far the peak of memory grows.
 pub(crate) fn memory() {
     const ITEMS: u64 = 50_000_000;
     const LIMIT: usize = 8 << 10;
-    heading("50,000,000 items through a window of 4,096 (KiB)");
+    heading("50,000,000 items through a window of 4,096", "KiB");
     for ordered in [true, false] {
         let load = Load { ordered, ..Load::new(0, 4096, Caller::Two) };
         let mut ours = Ours { help: Help::Never, name: "" };
@@ -212,6 +213,8 @@ pub(crate) fn memory() {
         let name = if ordered { "ordered" } else { "as they end" };
         println!("  {name:<24}{before} before, {after} after, {peak} at the peak; {each:.0} ns an item");
         let growth = peak.saturating_sub(before);
+        let title = format!("50,000,000 items through a window of 4,096, {name}");
+        benches::record(&title, "fanpool, workers only", "KiB more at the peak", &load.parameters(), &[growth as f64]);
         assert!(growth < LIMIT, "grew by {growth} KiB; allowed is {LIMIT}");
     }
 }

@@ -3,6 +3,7 @@
 //
 //	shared|each two|one WINDOW ordered|any NANOS SLOW_FROM SLOW_NANOS ITEMS   ->  nanoseconds from first send to last outcome
 //	pace shared|each two|one PAUSE_NANOS ITEMS                                ->  nanoseconds from send to outcome, of each
+//	spawn NANOS TASKS                                                         ->  nanoseconds that a goroutine a task and their end take
 //
 // "shared" has one channel of items for both workers; with "each" every worker has its own, served in turn.
 package main
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 )
 
@@ -208,6 +210,24 @@ func pace(kind, caller string, pause time.Duration, items int) []time.Duration {
 	return ages
 }
 
+// A goroutine for each task.
+func spawn(nanos, tasks int) time.Duration {
+	steps := stepsOf(nanos)
+	var all sync.WaitGroup
+	began := time.Now()
+	for range tasks {
+		all.Add(1)
+		go func() {
+			if steps > 0 {
+				spin(steps)
+			}
+			all.Done()
+		}()
+	}
+	all.Wait()
+	return time.Since(began)
+}
+
 func main() {
 	runtime.GOMAXPROCS(2)
 	calibrate()
@@ -221,6 +241,10 @@ func main() {
 				fmt.Print(int(age), " ")
 			}
 			fmt.Println()
+			continue
+		}
+		if _, err := fmt.Sscanf(request, "spawn %d %d", &l.nanos, &l.items); err == nil {
+			fmt.Println(int(spawn(l.nanos, l.items)))
 			continue
 		}
 		_, err := fmt.Sscanf(request, "%s %s %d %s %d %d %d %d", &l.kind, &l.caller, &l.window, &l.order, &l.nanos,
