@@ -67,6 +67,7 @@ mod monitor;
 mod monitor_drop;
 mod monitor_faults;
 mod monitor_property;
+mod named;
 mod object_pool;
 mod object_pool_attacked;
 mod on_error;
