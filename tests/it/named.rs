@@ -162,7 +162,7 @@ fn models() -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn every_model_is_in_the_table_and_every_break_in_the_list() {
-    let written = tests(&files("loom-tests/tests/models", ".rs"));
+    let written = tests(&files("loom-tests/tests", ".rs"));
     let told: BTreeSet<String> =
         models().iter().map(|(name, _)| name.rsplit("::").next().unwrap().to_owned()).collect();
     assert_eq!(told.symmetric_difference(&written).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -175,6 +175,8 @@ fn every_model_is_in_the_table_and_every_break_in_the_list() {
         let text = fs::read_to_string(path).unwrap();
         planted.extend(text.split("broken!(\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
     }
+    // Where documentation shows how it is done.
+    planted.remove("name");
     let listed_names: BTreeSet<String> =
         listed.iter().map(|(name, _)| (*name).to_owned()).filter(|name| planted.contains(name)).collect();
     assert_eq!(planted.difference(&listed_names).collect::<Vec<_>>(), Vec::<&String>::new());
