@@ -40,10 +40,10 @@ impl Shared {
         let clock = self.config.clock.now();
         let mut waited = Duration::ZERO;
         let mut running = 0;
-        // Each of these is at most what there is when the next is read, and no task is in two of them. So the sum is never too high, and
-        // the highest that was known does not fall.
-        let ended = self.counts();
-        let ended = ended.ran + ended.panicked + ended.cancelled + ended.discarded;
+        // What has ended is read first, so that it is never more than what was accepted. Of that, groups that go meanwhile are missed, and
+        // none counts twice; so it is never too high, and the highest that was known does not fall.
+        let (counts, workers) = self.look_at_workers(metrics.at);
+        let ended = counts.ran + counts.panicked + counts.cancelled + counts.discarded;
         let mut accepted = self.came_to_others();
         for group in self.groups() {
             accepted += group.arrivals();
@@ -54,7 +54,6 @@ impl Shared {
         }
         metrics.running = running;
         metrics.oldest_wait = (metrics.queued > 0).then_some(waited);
-        let (counts, workers) = self.look_at_workers(metrics.at);
         metrics.per_worker = workers;
         metrics.workers = self.worker_counts(&metrics.per_worker, running);
         metrics.tasks = TaskCounts {
