@@ -65,15 +65,19 @@ impl Message {
     pub fn with_header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Message {
         let headers = Arc::make_mut(self.headers.get_or_insert_default());
         let (name, value) = (name.as_ref(), value.as_ref().into());
-        match headers.iter_mut().find(|(known, _)| **known == *name) {
-            Some(header) => header.1 = value,
-            None => headers.push((name.into(), value)),
-        }
+        let Some(first) = headers.iter().position(|(known, _)| **known == *name) else {
+            headers.push((name.into(), value));
+            return self;
+        };
+        headers[first].1 = value;
+        // What an engine read may hold several.
+        let mut at = 0..;
+        headers.retain(|(known, _)| at.next().is_some_and(|at| at <= first) || **known != *name);
         self
     }
 
     /// Of what an engine read. Several headers of one name are kept.
-    #[cfg(any(feature = "redis", feature = "rabbitmq"))]
+    #[cfg(any(feature = "redis", feature = "rabbitmq", feature = "kafka"))]
     pub(crate) fn from_parts(
         payload: Arc<[u8]>,
         key: Option<Arc<[u8]>>,
@@ -85,6 +89,12 @@ impl Message {
     /// The same without headers.
     pub(crate) fn without_headers(mut self) -> Message {
         self.headers = None;
+        self
+    }
+
+    /// The same without its key, if that has more bytes.
+    pub(crate) fn without_key_over(mut self, bytes: usize) -> Message {
+        self.key = self.key.filter(|key| key.len() <= bytes);
         self
     }
 
@@ -154,7 +164,7 @@ impl Message {
     /// ```
     #[must_use]
     pub fn trace(&self) -> Option<TraceParent> {
-        std::str::from_utf8(self.header("traceparent")?).ok()?.parse().ok()
+        self.header("traceparent")?.try_into().ok()
     }
 }
 

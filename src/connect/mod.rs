@@ -77,6 +77,20 @@
 //! Implement [`Source`], [`Reader`] and [`Settler`], or [`Sink`]. An engine connects, says [`ConnectError::Lost`] soon when it cannot, and connects anew
 //! when it is called again; all waiting and trying again is the consumer's.
 
+/// What is private and reads foreign bytes, for the fuzz targets in `fuzz/` alone.
+#[cfg(fanpool_fuzz)]
+#[doc(hidden)]
+#[allow(missing_docs, unreachable_pub, reason = "for tests")]
+pub mod fuzzing {
+    pub use super::consumer::fuzzing as letters;
+    #[cfg(feature = "kafka")]
+    pub use super::kafka::fuzzing as kafka;
+    #[cfg(feature = "rabbitmq")]
+    pub use super::rabbitmq::fuzzing as rabbitmq;
+    #[cfg(feature = "redis")]
+    pub use super::redis::fuzzing as redis;
+}
+
 mod codec;
 mod consumer;
 mod engine;

@@ -66,11 +66,11 @@ pub struct ServiceCounts {
     pub panicked: u64,
     /// Its deadline passed before it was done.
     pub expired: u64,
-    /// Not started, because a circuit breaker was open.
+    /// Not started, or not tried again, because a circuit breaker was open.
     pub rejected: u64,
-    /// Not started, because the service was stopped.
+    /// Not started, or not tried again, because the service was stopped.
     pub cancelled: u64,
-    /// Not started, because its output was dropped.
+    /// Not started, or not tried again, because its output was dropped.
     pub discarded: u64,
     /// Attempts beyond each item's first. They are part of no sum.
     pub retried: u64,

@@ -127,7 +127,7 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     /// Tries an item again whose handler returned an error, as `retry` says. Each item is cloned before its handler is called.
     ///
     /// An item that waits for its next attempt sits in the pool's timer and holds no worker; it keeps its place in the window, in the order
-    /// of an [`ordered`](FanOutBuilder::ordered) service, and before the others of its [`key`](FanOutBuilder::key). An attempt that
+    /// of an [`ordered`](FanOutBuilder::ordered) service, and before the others of its [`key`](FanOutBuilder::key); with a [`Route::by_key`](crate::Route::by_key) others of its worker go on meanwhile. An attempt that
     /// could not begin before the item's [`deadline`](FanOutBuilder::deadline) is not waited for. The error of the last attempt is
     /// that of the outcome. What a [`breaker`](FanOutBuilder::breaker) rejects is not tried again.
     ///

@@ -95,6 +95,8 @@ pub(crate) trait Host: Send + Sync {
     fn is_closed(&self) -> bool;
     /// Adds to the pool's counts what a thread ran without a ticket. Called before the tasks are settled.
     fn count(&self, tally: &Tally);
+    /// A group is gone, to which so many tasks had come.
+    fn gone(&self, _tasks: usize) {}
     /// A task was handed back.
     fn refuse(&self);
     /// A group of detached tasks got its first pending one.
@@ -132,11 +134,13 @@ pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
     /// Nobody waits for this group as a whole, so the pool does. A panic is counted and its payload dropped.
     pub(crate) detached: bool,
+    /// Its jobs are halves of joins, which may be taken back, and are not counted as tasks.
+    pub(crate) halves: bool,
 }
 
 impl Options {
     pub(crate) fn new(lane: usize) -> Options {
-        Options { limit: usize::MAX, lane, cancel: None, name: None, detached: false }
+        Options { limit: usize::MAX, lane, cancel: None, name: None, detached: false, halves: false }
     }
 }
 
@@ -399,6 +403,11 @@ impl TaskGroup {
         ((outbox.len() + inbox.arrived.len()).saturating_sub(inbox.husks.len()), inbox.active)
     }
 
+    /// How many tasks ever came.
+    pub(crate) fn arrivals(&self) -> usize {
+        if self.options.halves { 0 } else { self.inbox.lock().arrivals }
+    }
+
     /// For how long the oldest queued job has waited at least, as far as earlier calls can tell; zero at the first. A call notes how many jobs had
     /// arrived; as long as one of them is queued, it has waited since.
     pub(crate) fn waited(&self, now: Instant) -> Duration {
@@ -436,6 +445,12 @@ impl TaskGroup {
         outbox.shrink_to(KEPT_CAPACITY);
         inbox.arrived.shrink_to(KEPT_CAPACITY);
         inbox.husks.shrink_to(KEPT_CAPACITY);
+    }
+}
+
+impl Drop for TaskGroup {
+    fn drop(&mut self) {
+        self.host.gone(self.arrivals());
     }
 }
 

@@ -176,7 +176,8 @@ impl Drop for Lent {
 pub(super) fn promote(forks: &Arc<Forks>, home: &mut Option<Arc<TaskGroup>>, node: *const Header, trace: Carried) {
     let host = &forks.host;
     let new_group = || {
-        let group = TaskGroup::new(host.clone(), Options::new(LANE));
+        let options = Options { halves: true, ..Options::new(LANE) };
+        let group = TaskGroup::new(host.clone(), options);
         host.register(&group);
         group
     };

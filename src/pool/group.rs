@@ -168,10 +168,10 @@ impl<'pool> GroupBuilder<'pool> {
         BuildError::check("limit", self.limit, 1..=usize::MAX)?;
         let options = Options {
             limit: self.limit,
-            lane: self.priority.lane(),
             cancel: self.cancel,
             name: self.name,
             detached: true,
+            ..Options::new(self.priority.lane())
         };
         Ok(Group { pool: self.pool, tasks: self.pool.shared.group(options) })
     }

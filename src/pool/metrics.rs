@@ -14,8 +14,8 @@ impl Pool {
     ///
     /// It takes the locks of the roster, of each worker's state and of each group, one after the other and each for a moment, so it costs
     /// about a microsecond and 100 ns for each worker and group. `oldest_wait` is a lower bound: a task is timed from the first
-    /// snapshot that finds it queued, so the value grows from one to the next as long as the task waits. `accepted` is the sum of what has ended,
-    /// waits and runs.
+    /// snapshot that finds it queued, so the value grows from one to the next as long as the task waits. No count ever falls from one snapshot to
+    /// the next; `accepted` is that of the last moment, and when nothing waits or runs it is the sum of what has ended.
     ///
     /// # Examples
     ///
@@ -40,7 +40,13 @@ impl Shared {
         let clock = self.config.clock.now();
         let mut waited = Duration::ZERO;
         let mut running = 0;
+        // What has ended is read first, so that it is never more than what was accepted. Of that, groups that go meanwhile are missed, and
+        // none counts twice; so it is never too high, and the highest that was known does not fall.
+        let (counts, workers) = self.look_at_workers(metrics.at);
+        let ended = counts.ran + counts.panicked + counts.cancelled + counts.discarded;
+        let mut accepted = self.came_to_others();
         for group in self.groups() {
+            accepted += group.arrivals();
             let (queued, active) = group.depth();
             metrics.queued += queued;
             running += active;
@@ -48,7 +54,6 @@ impl Shared {
         }
         metrics.running = running;
         metrics.oldest_wait = (metrics.queued > 0).then_some(waited);
-        let (counts, workers) = self.look_at_workers(metrics.at);
         metrics.per_worker = workers;
         metrics.workers = self.worker_counts(&metrics.per_worker, running);
         metrics.tasks = TaskCounts {
@@ -59,7 +64,7 @@ impl Shared {
             refused: self.refused.load(Ordering::Relaxed) as u64,
             ..TaskCounts::default()
         };
-        metrics.tasks.accepted = metrics.tasks.ended() + metrics.queued as u64 + running as u64;
+        metrics.tasks.accepted = self.most_accepted(accepted.max(ended)) as u64;
         #[cfg(feature = "timings")]
         {
             metrics.times = self.recorder.as_ref().map(|recorder| recorder.load());

@@ -43,6 +43,8 @@ pub(super) struct Shared {
     /// Notified, with the roster's lock, when a worker leaves.
     pub(super) left: Condvar,
     totals: Totals,
+    /// The most tasks that a snapshot has told of.
+    accepted: AtomicUsize,
     /// Tasks that were handed back.
     pub(super) refused: AtomicUsize,
     /// Threads that are no workers but run tasks on which workers may wait, because they wait for a scope, a handle or a
@@ -63,6 +65,8 @@ struct Totals {
     panicked: AtomicUsize,
     cancelled: AtomicUsize,
     discarded: AtomicUsize,
+    /// Of groups that are gone.
+    accepted: AtomicUsize,
 }
 
 /// Ids are handed out by std's atomic on both sides: they only have to differ.
@@ -88,6 +92,7 @@ impl Shared {
             roster: Mutex::new(Roster::new()),
             left: Condvar::new(),
             totals: Totals::default(),
+            accepted: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             inside: Mutex::new(Vec::new()),
             groups: Mutex::new(Vec::new()),
@@ -163,6 +168,16 @@ impl Shared {
         }
     }
 
+    /// How many tasks have come to groups that are gone.
+    pub(super) fn came_to_others(&self) -> usize {
+        self.totals.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The most tasks that ever were known to have come, these included.
+    pub(super) fn most_accepted(&self, known: usize) -> usize {
+        self.accepted.fetch_max(known, Ordering::Relaxed).max(known)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.counts_with(&self.roster.lock())
     }
@@ -228,6 +243,12 @@ impl Host for Shared {
 
     fn count(&self, tally: &Tally) {
         self.add(tally);
+    }
+
+    fn gone(&self, tasks: usize) {
+        if tasks > 0 {
+            self.totals.accepted.fetch_add(tasks, Ordering::Relaxed);
+        }
     }
 
     fn refuse(&self) {
@@ -318,6 +339,10 @@ impl Host for Bound {
 
     fn count(&self, tally: &Tally) {
         self.shared.count(tally);
+    }
+
+    fn gone(&self, tasks: usize) {
+        self.shared.gone(tasks);
     }
 
     fn refuse(&self) {

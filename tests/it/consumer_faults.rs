@@ -318,3 +318,44 @@ fn i4_a_letter_that_is_refused_is_cut_short() {
         assert_eq!((whole.payload(), whole.header("fanpool-truncated")), (&b"small"[..], None));
     });
 }
+
+#[test]
+fn i4_a_letter_that_is_cut_short_is_small_whatever_came() {
+    within(|| {
+        let broker = Memory::new();
+        let message = |at: usize| Message::new(at.to_string());
+        broker.send("in", message(0).with_key(vec![b'k'; 100_000]));
+        broker.send("in", message(1).with_header("fanpool-of-somebody-else", vec![b'h'; 100_000]));
+        broker.send("in", (0..10_000).fold(message(2), |message, at| message.with_header(format!("fanpool-{at}"), "")));
+        broker.end("in");
+        let bytes = |message: &Message| {
+            let headers: usize = message.headers().map(|(name, value)| name.len() + value.len()).sum();
+            headers + message.payload().len() + message.key().map_or(0, <[u8]>::len)
+        };
+        let letters = hook(move |call| match call {
+            Call::Publish(messages) => {
+                let refused = messages.iter().position(|message| bytes(message) > 16_384);
+                refused.map_or(Step::Go, |index| Step::Fail(refused_message(index)))
+            }
+            _ => Step::Go,
+        });
+        // Of two bytes each, so that a text is not cut within one.
+        let consumer = FanOut::builder(|_: String| Err::<(), _>("x".to_owned() + &"\u{e4}".repeat(500)))
+            .retry(fanpool::Retry::fixed(std::time::Duration::ZERO).max_attempts(4))
+            .consume(broker.source("in"), Utf8)
+            .dead_letter(HookedSink(broker.sink("failed"), letters))
+            .start()
+            .unwrap();
+        let receipt = consumer.join();
+        adds_up(&receipt.counts);
+        assert!(receipt.error.is_none(), "{receipt}");
+        assert_eq!(receipt.counts.dead_lettered, 3);
+        let letters = broker.messages("failed");
+        for (at, letter) in letters.iter().enumerate() {
+            assert_eq!((letter.payload(), letter.key()), (at.to_string().as_bytes(), None));
+            assert_eq!(header(letter, "fanpool-truncated"), "1");
+            assert!(letter.headers().all(|(_, value)| std::str::from_utf8(value).is_ok()));
+            assert_eq!((letter.headers().count(), header(letter, "fanpool-attempts")), (7, "4".to_owned()));
+        }
+    });
+}

@@ -103,6 +103,8 @@ fn all_counters_add_up_after_a_million_tasks_on_a_pool_that_changes_its_size() {
                     let now = pool.metrics();
                     assert!(now.tasks.finished >= last.tasks.finished, "counters never fall");
                     assert!(now.tasks.panicked >= last.tasks.panicked);
+                    assert!(now.tasks.accepted >= last.tasks.accepted, "{now:?} after {last:?}");
+                    assert!(now.tasks.accepted >= now.tasks.ended());
                     assert!(now.workers.total() - now.workers.leaving <= 4);
                     last = now;
                 }

@@ -5,8 +5,8 @@
 //! one pool items may be sent to that pool, and from pool 0 to pool 1, but not back, and not from other threads that hold
 //! items or from inside of a pause.
 
-use super::tree::{Child, Early, Flavour, Home, Kind, Map, Node, PoolEnd, Program, Service, Verb};
-use fanpool::Help;
+use super::tree::{Child, Early, Flavour, Home, Kind, Map, Node, PoolEnd, Program, Service, Staff, Verb};
+use fanpool::{Help, OnError};
 
 /// Steele, Lea and Flood's generator.
 #[derive(Clone)]
@@ -74,11 +74,20 @@ impl Site {
 
 pub(crate) fn program(seed: u64) -> Program {
     let r = &mut Random(seed);
-    let workers = [1 + r.below(3), 1 + r.below(2)];
+    let workers = [staff(r, 3), staff(r, 2)];
     let depth = 1 + r.below(4);
     let roots: Vec<Child> =
         (0..1 + r.below(3)).map(|_| node(r, Site { depth, times: 1, within: [false; 2], foreign: false })).collect();
     Program::new(workers, &roots)
+}
+
+fn staff(r: &mut Random, most: usize) -> Staff {
+    if r.one_in(3) { Staff::Elastic(r.below(3)) } else { Staff::Fixed(1 + r.below(most)) }
+}
+
+fn on_error(r: &mut Random) -> OnError {
+    let share = OnError::Share { percent: r.of(&[0, 30, 60, 100]), after: r.below(6) };
+    r.of(&[OnError::FailFast, OnError::CollectAll, OnError::Limit(0), OnError::Limit(2), share, OnError::FirstSuccess])
 }
 
 fn nodes(r: &mut Random, most: usize, site: Site) -> Vec<Child> {
@@ -106,7 +115,10 @@ fn node(r: &mut Random, site: Site) -> Child {
             let kind = Kind::Scope { pool, limit: r.some(4, 3), handles: r.one_in(3) };
             Node::new(kind, nodes(r, 5, inside))
         }
-        4 => Node::new(Kind::TryScope { pool, fast: r.one_in(2) }, nodes(r, 5, inside)),
+        4 => {
+            let kind = Kind::TryScope { pool, on_error: on_error(r) };
+            Node::new(kind, nodes(r, 5, inside))
+        }
         5 | 6 => {
             let mut halves = nodes(r, 1, inside);
             halves.extend(nodes(r, 2, inside));
@@ -120,9 +132,9 @@ fn node(r: &mut Random, site: Site) -> Child {
         },
         13 => {
             let end = r.of(&[PoolEnd::Drop, PoolEnd::Shutdown, PoolEnd::Now, PoolEnd::TimeoutZero]);
-            Node::new(Kind::Fresh { workers: 1 + r.below(2), end }, nodes(r, 5, site.foreign()))
+            Node::new(Kind::Fresh { workers: staff(r, 2), end }, nodes(r, 5, site.foreign()))
         }
-        14 => Node::new(Kind::Resize { pool, workers: 1 + r.below(4) }, Vec::new()),
+        14 => Node::new(Kind::Resize { pool, workers: 2 + r.below(Staff::MOST - 1) }, Vec::new()),
         _ => Node::new(Kind::Pause { pool }, nodes(r, 1, site.foreign())),
     }
 }
@@ -185,6 +197,26 @@ fn service(r: &mut Random, pool: usize, site: Site) -> Child {
     };
     let (limit, ordered) = (r.some(4, 3), r.one_in(2));
     let (pause, resize) = (r.some(4, items), r.some(8, 3));
-    let service = Service { home, items, window, limit, flavour, ordered, help, producers, pause, resize, end };
-    Node::new(Kind::Service(service), nodes(r, 3, inside.times(items)))
+    // Neither in a scope nor of batches may something be tried again, and batches have no breaker.
+    let may_retry = !scoped && !matches!(flavour, Flavour::Batch(_));
+    let retry = if may_retry && r.one_in(3) { Some(2 + r.below(3)) } else { None };
+    let on_error = if r.one_in(4) { on_error(r) } else { OnError::CollectAll };
+    let breaker = if matches!(flavour, Flavour::Batch(_)) { None } else { r.some(6, 6) };
+    let service = Service {
+        home,
+        items,
+        window,
+        limit,
+        flavour,
+        ordered,
+        help,
+        producers,
+        pause,
+        resize,
+        retry,
+        breaker,
+        on_error,
+        end,
+    };
+    Node::new(Kind::Service(service), nodes(r, 3, inside.times(items * retry.unwrap_or(1))))
 }

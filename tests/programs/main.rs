@@ -10,6 +10,7 @@ mod run;
 mod service;
 mod shrink;
 mod tree;
+mod watch;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

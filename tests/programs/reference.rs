@@ -1,6 +1,7 @@
 //! What a serial interpreter makes of a program.
 
-use super::tree::{Child, Early, Flavour, Kind, Map, Node, PoolEnd, Program, Verb};
+use super::tree::{Child, Flavour, Kind, Map, Node, PoolEnd, Program, Verb};
+use fanpool::OnError;
 
 /// How a node ends, each time it is run.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,7 +136,8 @@ impl Expected {
             let (each, number) = match &node.kind {
                 Kind::Seq if after_a_panic => ((0, 0), 1),
                 Kind::Join { .. } if after_a_panic => (maybe, 1),
-                Kind::TryScope { fast: true, .. } if fails => (maybe, 1),
+                Kind::TryScope { on_error: OnError::FirstSuccess, .. } => (maybe, 1),
+                Kind::TryScope { on_error, .. } if fails && *on_error != OnError::CollectAll => (maybe, 1),
                 Kind::Cancel { .. } => (maybe, 1),
                 Kind::Fresh { end: PoolEnd::Now | PoolEnd::TimeoutZero, .. } => (maybe, 1),
                 Kind::Map(map) => {
@@ -145,8 +147,10 @@ impl Expected {
                 }
                 Kind::Service(service) => {
                     let own = (0..service.items).filter(|item| item % node.children.len() == at).count();
-                    let sure = if service.end == Early::Never { least } else { 0 };
-                    ((sure, most), own)
+                    let sure = if service.is_cut_short() { 0 } else { least };
+                    // What fails has all its attempts; a panic has no second.
+                    let fails = matches!(self.of(child), End::Fail(_));
+                    ((sure, most), own * if fails { service.retry.unwrap_or(1) } else { 1 })
                 }
                 _ => (times, 1),
             };

@@ -1,10 +1,10 @@
 //! Runs programs on real threads.
 
 use super::reference::{End, constant, expected, mix};
-use super::tree::{Child, Kind, Node, PoolEnd, Program};
+use super::tree::{Child, Kind, Node, PoolEnd, Program, Staff};
 use super::world::{Made, World, folded};
-use super::{maps, service};
-use fanpool::{CancelToken, JoinError, OnError, Pool, TaskError, Workers};
+use super::{maps, service, watch, world};
+use fanpool::{CancelToken, JoinError, OnError, Pool, TaskError};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,7 @@ use std::time::Duration;
 /// Runs a program and tells what was not as it should be.
 pub(crate) fn check(program: &Program, wrong: bool) -> Result<(), String> {
     let world = Arc::new(World::new(program, expected(program, wrong)));
+    let watcher = watch::start((0..2).map(|pool| world.pool(pool)).collect());
     std::thread::scope(|s| {
         for root in &program.roots {
             let world = &world;
@@ -27,6 +28,7 @@ pub(crate) fn check(program: &Program, wrong: bool) -> Result<(), String> {
         (0..2).for_each(|pool| world.pool(pool).wait_idle().unwrap());
     }
     let mut faults = world.faults();
+    faults.extend(watcher.end());
     for (at, pool) in world.take_pools().into_iter().enumerate() {
         let Some(pool) = Arc::into_inner(pool) else {
             faults.push(format!("pool {at} is held by something that has ended"));
@@ -73,7 +75,7 @@ pub(crate) fn run(world: &Arc<World>, node: &Child) -> Made {
         Kind::Seq => node.children.iter().fold(0, |value, child| mix(value, folded(&run(world, child)))),
         Kind::Join { pool } => join(world, node, &world.pool(*pool)),
         Kind::Scope { pool, limit, handles } => scope(world, node, *pool, *limit, *handles),
-        Kind::TryScope { pool, fast } => try_scope(world, node, *pool, *fast),
+        Kind::TryScope { pool, on_error } => try_scope(world, node, *pool, *on_error),
         Kind::Map(map) => maps::run_map(world, node, map),
         Kind::Service(service) => service::run_service(world, node, service),
         Kind::Submit { pool, limit, joined } => submit(world, node, *pool, *limit, *joined),
@@ -196,9 +198,8 @@ fn joined(world: &World, child: &Child, result: Result<Made, JoinError>) -> u64 
     }
 }
 
-fn try_scope(world: &Arc<World>, node: &Child, pool: usize, fast: bool) -> u64 {
+fn try_scope(world: &Arc<World>, node: &Child, pool: usize, on_error: OnError) -> u64 {
     let (home, ran) = (world.pool(pool), AtomicUsize::new(0));
-    let on_error = if fast { OnError::FailFast } else { OnError::CollectAll };
     let tasks = node.children.len();
     let result = home.try_scope(on_error, |s| {
         for child in &node.children {
@@ -215,13 +216,26 @@ fn try_scope(world: &Arc<World>, node: &Child, pool: usize, fast: bool) -> u64 {
     let bad = (0..tasks).filter(|at| !matches!(end(*at), End::Value(_))).count();
     let ran = ran.into_inner();
     match result {
-        Ok(()) => world.check(node, bad == 0 && ran == tasks, || format!("all is well, but {bad} fail and {ran} ran")),
+        Ok(()) => {
+            let right = match on_error {
+                OnError::FirstSuccess => bad < tasks,
+                OnError::Limit(tolerated) => bad <= tolerated && ran == tasks,
+                OnError::Share { percent, .. } => bad * 100 <= usize::from(percent) * tasks && ran == tasks,
+                _ => bad == 0 && ran == tasks,
+            };
+            world.check(node, right, || format!("all is well, but {bad} fail and {ran} ran"));
+        }
         Err(errors) => {
             let (count, cancelled) = (errors.count(), errors.cancelled());
             let right = ran + cancelled == tasks
                 && (1..=bad).contains(&count)
                 && errors.iter().count() == count
-                && (fast || count == bad && cancelled == 0);
+                && match on_error {
+                    OnError::CollectAll => count == bad && cancelled == 0,
+                    OnError::FirstSuccess => count == tasks,
+                    OnError::Limit(tolerated) => count > tolerated,
+                    _ => true,
+                };
             world.check(node, right, || {
                 format!("{ran} of {tasks} ran, {bad} fail, reported: {count}, not started: {cancelled}")
             });
@@ -311,8 +325,8 @@ fn cancel(world: &Arc<World>, node: &Child, pool: usize, after: usize) -> u64 {
     constant(node)
 }
 
-fn fresh(world: &Arc<World>, node: &Child, workers: usize, end: PoolEnd) -> u64 {
-    let pool = Pool::builder().workers(Workers::Fixed(workers)).build().unwrap();
+fn fresh(world: &Arc<World>, node: &Child, workers: Staff, end: PoolEnd) -> u64 {
+    let pool = world::pool(workers);
     let log = Arc::new(Log::default());
     let (running, ended) = channel::<()>();
     for at in 0..node.children.len() {

@@ -4,12 +4,15 @@ use super::reference::constant;
 use super::run::run;
 use super::tree::{Child, Early, Flavour, Home, Service};
 use super::world::{Made, Token, Val, World};
-use fanpool::{Control, FanOut, Input, Outcome, Output, Route, SendReason, TaskError};
+use fanpool::{
+    CircuitBreaker, Control, FanOut, Input, OnError, Outcome, Output, Rejection, Retry, Route, SendReason, TaskError,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[derive(Clone)]
 pub(crate) struct Item {
     at: usize,
     token: Token,
@@ -43,7 +46,10 @@ impl Log {
         let keyed = self.service.flavour.keeps_keys();
         if keyed {
             let last = self.keys.lock().unwrap().insert(self.key(at), (at, true));
-            let right = last.is_none_or(|(last, runs)| last < at && !runs);
+            // The same one is tried again, with strands before the others of its key; a shard goes on meanwhile.
+            let retries = self.service.retry.is_some();
+            let in_turn = |last: usize| last < at || retries && (last == at || self.service.flavour == Flavour::Shards);
+            let right = last.is_none_or(|(last, runs)| in_turn(last) && !runs);
             world.check(node, right, || format!("item {at} was begun after {last:?} of its key"));
         }
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
@@ -99,9 +105,11 @@ impl Log {
                 self.world.check_end(child, &Err(panicked.into_payload()));
             }
             Err(TaskError::Cancelled) => {
-                let stopped = matches!(self.service.end, Early::Stop(_));
+                let stopped =
+                    matches!(self.service.end, Early::Stop(_)) || self.service.on_error != OnError::CollectAll;
                 self.check(stopped, || format!("item {at} is cancelled, and nobody stopped"));
             }
+            Err(TaskError::Rejected(Rejection::BreakerOpen { .. })) if self.service.breaker.is_some() => {}
             Err(error) => self.world.fault(&self.node, error.map(|_| "wrong")),
         }
     }
@@ -114,6 +122,16 @@ macro_rules! chosen {
         let builder = if service.ordered { builder.ordered() } else { builder };
         let builder = if let Some(help) = service.help { builder.help(help) } else { builder };
         let builder = if let Some(limit) = service.limit { builder.limit(limit) } else { builder };
+        let delay = Duration::from_micros(if service.ordered { 0 } else { 50 });
+        let builder = match service.retry {
+            Some(attempts) => builder.retry(Retry::fixed(delay).max_attempts(attempts as u32)),
+            None => builder,
+        };
+        let builder = match service.breaker {
+            Some(calls) => builder.breaker(breaker(calls)),
+            None => builder,
+        };
+        let builder = builder.on_error(service.on_error);
         let keys = $log.clone();
         let builder = match service.flavour {
             Flavour::Strands => builder.key(move |item: &Item| keys.key(item.at)),
@@ -123,6 +141,11 @@ macro_rules! chosen {
         };
         builder.start().unwrap()
     }};
+}
+
+fn breaker(calls: usize) -> CircuitBreaker {
+    let builder = CircuitBreaker::builder().window_calls(calls).minimum_calls(calls).failure_rate(0.5);
+    builder.open_for(Duration::from_micros(200)).build().unwrap()
 }
 
 fn start(log: &Arc<Log>) -> Ends<'static> {
@@ -192,7 +215,8 @@ fn send(log: &Log, input: &Input<'_, Item>, at: usize, sent: &mut Sent) -> bool 
         Ok(seq) => sent.push((seq, at)),
         Err(refused) => {
             let ended = matches!(refused.reason(), SendReason::Closed | SendReason::Cancelled);
-            log.check(ended && log.service.end != Early::Never, || format!("item {at} was refused: {refused}"));
+            let may_end = log.service.end != Early::Never || log.service.on_error != OnError::CollectAll;
+            log.check(ended && may_end, || format!("item {at} was refused: {refused}"));
             log.check(refused.into_inner().at == at, || "another item came back".into());
             return false;
         }
@@ -266,11 +290,19 @@ fn check_accounts(log: &Log, control: &Control<'_>, sent: Sent, outcomes: Vec<Ou
     let waited = control.wait();
     let counts = waited.unwrap_or_else(|_| control.counts());
     let ran = counts.finished + counts.failed + counts.panicked;
-    let sum = ran + counts.cancelled + counts.discarded;
+    let sum = ran + counts.cancelled + counts.rejected + counts.discarded;
     let begun = log.begun.load(Ordering::SeqCst) as u64;
     let accepted = sent.len() as u64;
     if waited.is_ok() || !dropped {
-        let right = counts.accepted == accepted && sum == accepted && begun == ran;
+        // An attempt whose item was cancelled, or rejected, before the next.
+        let cut = if log.service.is_cut_short() { counts.cancelled + counts.rejected + counts.discarded } else { 0 };
+        let right = match log.service.retry {
+            None => begun == ran,
+            Some(_) => {
+                (ran..=ran + counts.retried + cut).contains(&begun) && (cut > 0 || begun == ran + counts.retried)
+            }
+        };
+        let right = right && counts.accepted == accepted && sum == accepted;
         log.check(right, || format!("{accepted} were accepted, {begun} begun, but {counts:?}"));
     } else {
         let right = counts.accepted == accepted && sum <= accepted;

@@ -1,6 +1,7 @@
 //! Looks for a smaller program that still fails.
 
-use super::tree::{Child, Early, Home, Kind, Node, Program, Verb};
+use super::tree::{Child, Early, Home, Kind, Node, Program, Staff, Verb};
+use fanpool::OnError;
 use std::time::{Duration, Instant};
 
 /// How long to look.
@@ -45,8 +46,10 @@ fn smaller(program: &Program) -> Vec<Program> {
             programs.push(Program::new(program.workers, &roots));
         }
     }
-    if program.workers != [1, 1] {
-        programs.push(Program::new([1, 1], &program.roots));
+    for workers in [[Staff::Fixed(1); 2], program.workers.map(|_| Staff::Fixed(2))] {
+        if program.workers != workers && program.workers != [Staff::Fixed(1); 2] {
+            programs.push(Program::new(workers, &program.roots));
+        }
     }
     programs
 }
@@ -92,6 +95,10 @@ fn simpler(kind: &Kind) -> Vec<Kind> {
             kinds.push(Kind::Scope { pool: *pool, limit: None, handles: *handles });
             kinds.push(Kind::Scope { pool: *pool, limit: *limit, handles: false });
         }
+        Kind::TryScope { pool, .. } => kinds.push(Kind::TryScope { pool: *pool, on_error: OnError::CollectAll }),
+        Kind::Fresh { workers: Staff::Elastic(_), end } => {
+            kinds.push(Kind::Fresh { workers: Staff::Fixed(1), end: *end });
+        }
         Kind::Submit { pool, limit: Some(_), joined } => {
             kinds.push(Kind::Submit { pool: *pool, limit: None, joined: *joined });
         }
@@ -121,6 +128,9 @@ fn simpler(kind: &Kind) -> Vec<Kind> {
             kinds.push(Kind::Service(super::tree::Service { pause: None, resize: None, ..service.clone() }));
             kinds.push(Kind::Service(super::tree::Service { limit: None, ..service.clone() }));
             kinds.push(Kind::Service(super::tree::Service { end: Early::Never, ..service.clone() }));
+            kinds.push(Kind::Service(super::tree::Service { retry: None, ..service.clone() }));
+            kinds.push(Kind::Service(super::tree::Service { breaker: None, ..service.clone() }));
+            kinds.push(Kind::Service(super::tree::Service { on_error: OnError::CollectAll, ..service.clone() }));
             // More producers would let other threads hold items.
             kinds.push(Kind::Service(super::tree::Service { producers: 0, ..service.clone() }));
             if let Home::Own(_) = service.home {

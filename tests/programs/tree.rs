@@ -1,6 +1,6 @@
 //! Programs as data.
 
-use fanpool::Help;
+use fanpool::{Help, OnError};
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) enum Kind {
     },
     TryScope {
         pool: usize,
-        fast: bool,
+        on_error: OnError,
     },
     Join {
         pool: usize,
@@ -52,7 +52,7 @@ pub(crate) enum Kind {
     },
     /// A pool of its own, ended while its tasks wait and run.
     Fresh {
-        workers: usize,
+        workers: Staff,
         end: PoolEnd,
     },
     Resize {
@@ -114,6 +114,11 @@ pub(crate) struct Service {
     /// Pauses and resumes after so many outcomes.
     pub(crate) pause: Option<usize>,
     pub(crate) resize: Option<usize>,
+    /// So many attempts at an item that fails.
+    pub(crate) retry: Option<usize>,
+    /// So many calls are looked back at by a breaker that opens for a moment if half of them failed.
+    pub(crate) breaker: Option<usize>,
+    pub(crate) on_error: OnError,
     pub(crate) end: Early,
 }
 
@@ -143,9 +148,28 @@ pub(crate) enum Early {
     DropOutput(usize),
 }
 
+impl Service {
+    /// Whether items may end without having been begun as often as they would by themselves.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.end != Early::Never || self.on_error != OnError::CollectAll || self.breaker.is_some()
+    }
+}
+
+/// Workers of a pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Staff {
+    Fixed(usize),
+    /// At least so many, and at most `Staff::MOST`.
+    Elastic(usize),
+}
+
+impl Staff {
+    pub(crate) const MOST: usize = 4;
+}
+
 #[derive(Clone)]
 pub(crate) struct Program {
-    pub(crate) workers: [usize; 2],
+    pub(crate) workers: [Staff; 2],
     /// Each on a thread of its own.
     pub(crate) roots: Vec<Child>,
     /// How many nodes there are.
@@ -175,7 +199,7 @@ impl Node {
 }
 
 impl Program {
-    pub(crate) fn new(workers: [usize; 2], roots: &[Child]) -> Program {
+    pub(crate) fn new(workers: [Staff; 2], roots: &[Child]) -> Program {
         let mut nodes = 0;
         let roots = roots.iter().map(|root| root.numbered(&mut nodes)).collect();
         Program { workers, roots, nodes }

@@ -1,12 +1,13 @@
 //! What a running program shares: pools, counters, faults.
 
 use super::reference::{End, Expected, mix};
-use super::tree::{Child, Node, Program};
-use fanpool::{Pool, Workers};
+use super::tree::{Child, Node, Program, Staff};
+use fanpool::{Elastic, Pool, Workers};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) struct World {
     pools: Mutex<Vec<Arc<Pool>>>,
@@ -33,7 +34,7 @@ struct Ledger {
 }
 
 /// Counts that it was made and dropped. What programs pass around holds one, on the heap, where a second drop would show.
-pub(crate) struct Token(Arc<Ledger>, #[expect(dead_code, reason = "for its place")] Box<u8>);
+pub(crate) struct Token(Arc<Ledger>, Box<u8>);
 
 impl Drop for Token {
     fn drop(&mut self) {
@@ -56,11 +57,28 @@ pub(crate) struct Thrown {
 pub(crate) type Made = Result<Val, Val>;
 pub(crate) type Payload = Box<dyn Any + Send>;
 
+/// Elastic ones soon become smaller again.
+pub(crate) fn pool(workers: Staff) -> Pool {
+    let workers = match workers {
+        Staff::Fixed(workers) => Workers::Fixed(workers),
+        Staff::Elastic(min) => Workers::Elastic(
+            Elastic::new(min, Staff::MOST).target_wait(Duration::from_micros(500)).keep_alive(Duration::from_millis(2)),
+        ),
+    };
+    Pool::builder().workers(workers).build().unwrap()
+}
+
+impl Clone for Token {
+    fn clone(&self) -> Token {
+        self.0.made.fetch_add(1, Ordering::Relaxed);
+        Token(self.0.clone(), self.1.clone())
+    }
+}
+
 impl World {
     pub(crate) fn new(program: &Program, expected: Expected) -> World {
-        let pool = |workers| Arc::new(Pool::builder().workers(Workers::Fixed(workers)).build().unwrap());
         World {
-            pools: Mutex::new(program.workers.into_iter().map(pool).collect()),
+            pools: Mutex::new(program.workers.into_iter().map(|workers| Arc::new(pool(workers))).collect()),
             expected,
             begun: (0..program.nodes).map(|_| AtomicUsize::new(0)).collect(),
             accounts: Default::default(),

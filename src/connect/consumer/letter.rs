@@ -14,6 +14,17 @@ const LINE: usize = 272;
 /// What of the payload is left in a letter that was refused.
 pub(super) const CUT: usize = 4_096;
 
+/// The headers of a letter that are also in one that was refused. A message may bring others that are called much the same.
+const KEPT: [&str; 7] = [
+    "fanpool-reason",
+    "fanpool-error",
+    "fanpool-attempts",
+    "fanpool-history",
+    "fanpool-deliveries",
+    "fanpool-position",
+    "traceparent",
+];
+
 /// Why a message is buried: a word, and a text.
 pub(super) struct Cause {
     pub(super) reason: &'static str,
@@ -85,12 +96,22 @@ pub(super) fn letter(entry: &Entry, attempts: u32, cause: &Cause, engine: &str) 
     letter.with_header("fanpool-position", format!("{engine} {}", entry.position))
 }
 
-/// A letter that the sink has refused, made small: the first bytes of the payload, and of the headers only those of this crate and
-/// `traceparent`.
+/// A letter that the sink has refused, made small whatever the message brought: the first bytes of the payload, no key that is long, and
+/// of the headers only those of this crate and `traceparent`.
 pub(super) fn smaller(letter: &Message) -> Message {
     let bytes = letter.payload().len();
-    let own = letter.headers().filter(|(name, _)| name.starts_with("fanpool-") || *name == "traceparent");
-    let small = letter.clone().without_headers().cut(CUT);
-    let small = own.fold(small, |small, (name, value)| small.with_header(name, &value[..value.len().min(TEXT)]));
+    let own = letter.headers().filter(|(name, _)| KEPT.contains(name));
+    let small = letter.clone().without_headers().without_key_over(TEXT).cut(CUT);
+    let small = own.fold(small, |small, (name, value)| small.with_header(name, beginning(value)));
     small.with_header("fanpool-truncated", bytes.to_string())
+}
+
+/// At most so many bytes of a value; if it is text, whole characters.
+fn beginning(value: &[u8]) -> &[u8] {
+    let cut = &value[..value.len().min(TEXT)];
+    match std::str::from_utf8(cut) {
+        // Cut off within the last one.
+        Err(error) if error.error_len().is_none() && cut.len() < value.len() => &cut[..error.valid_up_to()],
+        _ => cut,
+    }
 }

@@ -5,6 +5,8 @@
 //! `shared`.
 
 mod feed;
+#[cfg(fanpool_fuzz)]
+pub mod fuzzing;
 mod handle;
 mod letter;
 mod settle;
@@ -141,7 +143,7 @@ where
     /// | `fanpool-history` | a line for each of the first 15 attempts and the last: its number and its error; at most 5,120 bytes |
     /// | `fanpool-deliveries` | the how many-th delivery it was, as far as the engine counts |
     /// | `fanpool-position` | the engine, and where the message stood |
-    /// | `fanpool-truncated` | how many bytes the payload had, if the sink has refused the letter as it was: then it is sent with the first 4,096 bytes, and without the message's own headers but `traceparent` |
+    /// | `fanpool-truncated` | how many bytes the payload had, if the sink has refused the letter as it was: then it is sent with the first 4,096 bytes, without a key of more than 1,024, and without the message's own headers but `traceparent` |
     ///
     /// # Default
     ///

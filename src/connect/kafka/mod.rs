@@ -19,6 +19,8 @@
 
 mod causes;
 mod commits;
+#[cfg(fanpool_fuzz)]
+pub mod fuzzing;
 mod member;
 mod options;
 mod reader;

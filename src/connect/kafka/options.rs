@@ -48,10 +48,25 @@ pub(super) fn owned(name: &str) -> Option<&'static str> {
     OWNED.iter().copied().find(|owned| *owned == name)
 }
 
-/// A text without the values of secret options.
+/// A text without the values of secret options. One may be a part of another, or overlap with it: whatever belongs to any is left out.
 pub(super) fn redacted(text: &str, options: &[(String, String)]) -> String {
     let secrets = options.iter().filter(|(name, value)| is_secret(name) && !value.is_empty());
-    secrets.fold(text.to_owned(), |text, (_, value)| text.replace(value.as_str(), "***"))
+    let places = |(_, value): &(String, String)| -> Vec<_> {
+        let begins = |at: &usize| text.is_char_boundary(*at) && text[*at..].starts_with(value.as_str());
+        (0..text.len()).filter(begins).map(|at| (at, at + value.len())).collect()
+    };
+    let mut hidden: Vec<(usize, usize)> = secrets.flat_map(places).collect();
+    hidden.sort_unstable();
+    let (mut shown, mut end, mut open) = (String::with_capacity(text.len()), 0, false);
+    for (from, until) in hidden {
+        if from > end || !open {
+            shown.push_str(&text[end..from]);
+            shown.push_str("***");
+        }
+        (end, open) = (end.max(until), true);
+    }
+    shown.push_str(&text[end..]);
+    shown
 }
 
 /// What librdkafka allows as the time for a request; a fetch takes up to half a second, and it wants a second more.

@@ -330,16 +330,16 @@ impl Settler for KafkaSettler {
 }
 
 fn convert(message: &BorrowedMessage<'_>) -> Message {
-    let mut own = Message::new(message.payload().unwrap_or_default());
-    if let Some(key) = message.key() {
-        own = own.with_key(key);
-    }
-    let Some(headers) = message.headers() else { return own };
-    for at in 0..headers.count() {
-        // The client panics at a name that is not UTF-8, which other clients may send.
-        if let Ok(Some(header)) = panics::catch(|| headers.try_get(at)) {
-            own = own.with_header(header.key, header.value.unwrap_or_default());
+    let (payload, key) = (message.payload().unwrap_or_default().into(), message.key().map(Into::into));
+    // There may be a hundred thousand of them: none is looked for among the others.
+    let mut own = Vec::new();
+    if let Some(headers) = message.headers() {
+        for at in 0..headers.count() {
+            // The client panics at a name that is not UTF-8, which other clients may send.
+            if let Ok(Some(header)) = panics::catch(|| headers.try_get(at)) {
+                own.push((header.key.into(), header.value.unwrap_or_default().into()));
+            }
         }
     }
-    own
+    Message::from_parts(payload, key, own)
 }

@@ -58,6 +58,8 @@ impl Address {
         let port = match port {
             "" if tls => 5671,
             "" => 5672,
+            // `parse` takes a sign, too.
+            port if port.starts_with('+') => return Err("its port is not a number up to 65535"),
             port => port.parse().map_err(|_| "its port is not a number up to 65535")?,
         };
         Ok(Address { tls, host: decode(host)?, port, credentials, vhost: vhost.filter(|vhost| !vhost.is_empty()) })
@@ -123,6 +125,7 @@ mod tests {
             "amqp://secret@h",
             "amqp://u:secret@h:port",
             "amqp://u:secret@h:70000",
+            "amqp://u:secret@h:+80",
             "amqp://u:secret@[::1",
             "amqp://u:secret@[::1]x",
             "amqp://u:secret%@h",

@@ -9,6 +9,8 @@
 mod address;
 mod connector;
 mod fault;
+#[cfg(fanpool_fuzz)]
+pub mod fuzzing;
 mod line;
 mod link;
 mod publisher;

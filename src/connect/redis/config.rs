@@ -385,6 +385,10 @@ fn host_and_port(address: &str) -> Option<(String, u16)> {
     if host.is_empty() || host.contains(wrong) {
         return None;
     }
+    // `parse` takes a sign, too.
+    if port.is_some_and(|port| port.starts_with('+')) {
+        return None;
+    }
     let port = port.map_or(Ok(PORT), str::parse).ok().filter(|port| *port != 0)?;
     Some((host.into(), port))
 }
@@ -432,7 +436,9 @@ mod tests {
         for (address, host, port) in good {
             assert_eq!(host_and_port(address), Some((host.to_owned(), port)), "{address}");
         }
-        for address in ["", ":1", "a:", "a:0", "a:65536", "a:x", "[::1", "[::1]1", "[a]:1", "user:secret@a:1", "a b"] {
+        for address in
+            ["", ":1", "a:", "a:0", "a:+1", "a:65536", "a:x", "[::1", "[::1]1", "[a]:1", "user:secret@a:1", "a b"]
+        {
             assert_eq!(host_and_port(address), None, "{address}");
         }
     }

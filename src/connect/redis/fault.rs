@@ -61,8 +61,10 @@ pub(super) fn judge(error: &RedisError, address: &str, others: bool) -> Fault {
         _ => return lost(format!("{address}: {error}")),
     };
     // Behind it stand the command's arguments, of which one may be a payload.
-    let detail = detail.split(", with args").next().unwrap_or_default();
-    let said = format!("{address}: {code} {detail}");
+    let answer = format!("{code} {detail}");
+    let answer = answer.split(", with args").next().unwrap_or_default();
+    let detail = answer.strip_prefix(code).unwrap_or_default();
+    let said = format!("{address}: {answer}");
     match code {
         "LOADING" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "OOM" | "MISCONF"
         | "NOREPLICAS" => lost(said),

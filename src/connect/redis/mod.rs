@@ -8,6 +8,8 @@
 mod config;
 mod entry;
 mod fault;
+#[cfg(fanpool_fuzz)]
+pub mod fuzzing;
 mod link;
 mod reader;
 mod session;

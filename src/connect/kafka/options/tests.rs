@@ -56,3 +56,13 @@ fn i1_nobody_there_is_told_soon() {
     assert!(error.is_transient(), "{error}");
     assert!(kafka.sink("t").open().unwrap_err().is_transient());
 }
+
+#[test]
+fn i6_a_secret_that_holds_another_is_not_shown_in_part() {
+    let kafka = Kafka::new(["localhost:1"]).set("sasl.username", "ann").set("sasl.password", "annual-3");
+    assert_eq!(kafka.redacted("login of ann with annual-3 failed"), "login of *** with *** failed");
+    let overlapping = Kafka::new(["localhost:1"]).set("sasl.username", "abab").set("sasl.password", "ba-c");
+    assert_eq!(overlapping.redacted("x ababa-c y *"), "x *** y *");
+    let star = Kafka::new(["localhost:1"]).set("sasl.username", "u").set("sasl.password", "*");
+    assert_eq!(star.redacted("u*"), "***");
+}

@@ -1,0 +1,4 @@
+//! See `fanpool_fuzz`.
+#![no_main]
+
+fanpool_fuzz::target!("redis_fields");
