@@ -20,14 +20,17 @@ use fanpool::Pool;
 use lines::Searcher;
 use pattern::Pattern;
 use std::io::{self, BufWriter, Write};
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tools::{Arguments, Failure, shown};
-use walk::Walk;
+use walk::{Found, Walk};
 
 const USAGE: &str = "usage: search [-i] [-j N] PATTERN [PATH]...";
-/// Files between the walk and the output: what bounds the memory, whatever the size of the tree.
-const WINDOW: usize = 1024;
+/// Files that a thread takes at a time: most take a few microseconds, about what it costs to hand one over.
+const CHUNK: usize = 16;
+/// Chunks between the walk and the output: what bounds the memory, whatever the size of the tree.
+const WINDOW: usize = 64;
 
 fn main() -> ExitCode {
     tools::end("search", USAGE, 2, run())
@@ -42,30 +45,21 @@ fn run() -> Result<ExitCode, Failure> {
     let pattern =
         arguments.rest.remove(0).into_string().map_err(|_| Failure::Usage("the pattern is not UTF-8".into()))?;
     let pattern = Pattern::new(&pattern, arguments.value("-i").is_some()).map_err(Failure::Stop)?;
-    let walk = Walk::new(arguments.rest.into_iter().map(PathBuf::from).collect());
+    let mut walk = Walk::new(arguments.rest.into_iter().map(PathBuf::from).collect());
 
     // This thread walks, writes, and searches in between.
     let pool = Pool::builder().workers(threads).name("search").build()?;
     let searcher = || Searcher::new(pattern.clone());
-    let search = |searcher: &mut Searcher, file: Result<PathBuf, (PathBuf, io::Error)>| {
-        let path = file?;
-        searcher.search(&path).map_err(|error| (path, error))
-    };
+    let search = |searcher: &mut Searcher, files: Vec<Found>| searcher.search_all(files);
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let (mut matched, mut failed) = (false, false);
-    let searched = pool.map_init(walk, searcher, search).limit(threads).window(WINDOW);
-    let written = searched.try_for_each(|found| {
-        match found {
-            Ok(lines) => {
-                matched |= !lines.is_empty();
-                out.write_all(&lines)?;
-            }
-            Err((path, error)) => {
-                failed = true;
-                eprintln!("search: {}: {error}", shown(&path));
-            }
-        }
-        Ok(())
+    let chunks = iter::from_fn(|| Some(walk.by_ref().take(CHUNK).collect()).filter(|files: &Vec<_>| !files.is_empty()));
+    let searched = pool.map_init(chunks, searcher, search).limit(threads).window(WINDOW);
+    let written = searched.try_for_each(|(lines, complaints)| {
+        matched |= !lines.is_empty();
+        failed |= !complaints.is_empty();
+        complaints.iter().for_each(|(path, error)| eprintln!("search: {}: {error}", shown(path)));
+        out.write_all(&lines)
     });
     written.and_then(|()| out.flush()).map_err(Failure::Write)?;
     Ok(ExitCode::from(if failed { 2 } else { u8::from(!matched) }))

@@ -113,8 +113,8 @@ impl Job {
     fn thumbnail(&self, path: &Path) -> Result<(), ImageError> {
         let file = fs::read(path)?;
         let reader = ImageReader::new(Cursor::new(&file)).with_guessed_format()?;
-        let format = reader.format().unwrap_or(ImageFormat::Jpeg);
-        if format == ImageFormat::Jpeg && !is_whole(&file) {
+        let format = reader.format();
+        if format == Some(ImageFormat::Jpeg) && !is_whole(&file) {
             return Err(io::Error::other("ends in the middle of the picture").into());
         }
         let mut decoder = reader.into_decoder()?;
@@ -126,8 +126,8 @@ impl Job {
         picture.apply_orientation(orientation);
         let mut packed = Vec::new();
         match format {
-            ImageFormat::Jpeg => picture.write_with_encoder(JpegEncoder::new_with_quality(&mut packed, QUALITY))?,
-            format => picture.write_to(&mut Cursor::new(&mut packed), format)?,
+            Some(ImageFormat::Png) => picture.write_to(&mut Cursor::new(&mut packed), ImageFormat::Png)?,
+            _ => picture.write_with_encoder(JpegEncoder::new_with_quality(&mut packed, QUALITY))?,
         }
         let target = self.to.join(path.strip_prefix(&self.from).unwrap_or(path));
         if let Some(folder) = target.parent() {

@@ -1,12 +1,13 @@
 //! Matching lines of one file.
 
 use crate::pattern::{Pattern, line_at};
+use crate::walk::Found;
 use memchr::{memchr, memchr_iter, memrchr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes that are read at a time: more do not stay in a core's own cache. A line that is longer makes a larger buffer.
 const PIECE: usize = 128 * 1024;
@@ -22,10 +23,21 @@ impl Searcher {
         Searcher { pattern, buffer: vec![0; PIECE] }
     }
 
-    /// The lines that match, as they are printed. None if the file is not text.
-    pub(crate) fn search(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+    /// The lines that match in some files, as they are printed, and what could not be read.
+    pub(crate) fn search_all(&mut self, files: Vec<Found>) -> (Vec<u8>, Vec<(PathBuf, io::Error)>) {
+        let (mut lines, mut complaints) = (Vec::new(), Vec::new());
+        for file in files {
+            let searched = file.and_then(|path| self.search(&path, &mut lines).map_err(|error| (path, error)));
+            complaints.extend(searched.err());
+        }
+        (lines, complaints)
+    }
+
+    /// Adds the lines that match in one file. None if the file is not text.
+    fn search(&mut self, path: &Path, lines: &mut Vec<u8>) -> io::Result<()> {
         let mut file = File::open(path)?;
-        let mut found = Found { path: path.as_os_str().as_bytes(), line: 1, lines: Vec::new() };
+        let before = lines.len();
+        let mut matches = Matches { path: path.as_os_str().as_bytes(), line: 1, lines };
         // At the front of the buffer: the beginning of a line whose end is still to be read.
         let mut held = 0;
         loop {
@@ -37,15 +49,15 @@ impl Searcher {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let (before, all) = (held, held + read);
-            if memchr(0, &self.buffer[before..all]).is_some() {
-                return Ok(Vec::new());
+            let (old, all) = (held, held + read);
+            if memchr(0, &self.buffer[old..all]).is_some() {
+                matches.lines.truncate(before);
+                return Ok(());
             }
-            let end =
-                if read == 0 { all } else { memrchr(b'\n', &self.buffer[before..all]).map_or(0, |at| before + at + 1) };
-            found.add(&self.pattern, &self.buffer[..end]);
+            let end = if read == 0 { all } else { memrchr(b'\n', &self.buffer[old..all]).map_or(0, |at| old + at + 1) };
+            matches.add(&self.pattern, &self.buffer[..end]);
             if read == 0 {
-                return Ok(found.lines);
+                return Ok(());
             }
             self.buffer.copy_within(end..all, 0);
             held = all - end;
@@ -53,14 +65,14 @@ impl Searcher {
     }
 }
 
-struct Found<'a> {
+struct Matches<'a> {
     path: &'a [u8],
     /// The number of the next line.
     line: u64,
-    lines: Vec<u8>,
+    lines: &'a mut Vec<u8>,
 }
 
-impl Found<'_> {
+impl Matches<'_> {
     /// Searches whole lines.
     fn add(&mut self, pattern: &Pattern, text: &[u8]) {
         let mut rest = 0;

@@ -9,6 +9,7 @@ use regex_syntax::hir::{
     Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
 };
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes that are looked for before the expression is: fewer would be in too many lines.
 const RARE: usize = 3;
@@ -28,7 +29,7 @@ pub(crate) enum Way {
     /// The expression searches the text.
     Whole,
     /// Only lines with these bytes can match.
-    Bytes(Finder<'static>),
+    Bytes(Arc<Finder<'static>>),
     /// It asks where words begin and end. The fast engines know that of ASCII alone and give up at any other byte, so each line is given
     /// to them on its own.
     Lines,
@@ -41,7 +42,7 @@ impl Pattern {
         let pattern = within_a_line(parsed)?;
         let is_plain = matches!(pattern.kind(), HirKind::Literal(_));
         let way = match required(&pattern).filter(|bytes| bytes.len() >= RARE && !is_plain) {
-            Some(bytes) => Way::Bytes(Finder::new(bytes).into_owned()),
+            Some(bytes) => Way::Bytes(Arc::new(Finder::new(bytes).into_owned())),
             None if pattern.properties().look_set().contains_word_unicode() => Way::Lines,
             None => Way::Whole,
         };

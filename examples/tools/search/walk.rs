@@ -4,6 +4,9 @@ use std::fs::{self, DirEntry, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// A file, or what could not be read.
+pub(crate) type Found = Result<PathBuf, (PathBuf, io::Error)>;
+
 /// Holds only the siblings on the way.
 pub(crate) struct Walk {
     /// The next at the end. What a path is known to be, if it was found and not asked for.
@@ -41,9 +44,9 @@ impl Walk {
 }
 
 impl Iterator for Walk {
-    type Item = Result<PathBuf, (PathBuf, io::Error)>;
+    type Item = Found;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Found> {
         while let Some((path, kind)) = self.open.pop() {
             let is_folder = match kind {
                 Some(kind) => kind.is_dir(),
