@@ -97,8 +97,8 @@ fn generate_rows(rows: u64, seed: u64) -> io::Result<()> {
         "parcel", "note", "from_lat", "from_lon", "to_lat", "to_lon",
     ])))?;
     for row in 1..=rows {
-        let mut place =
-            || [random.between(-90.0, 90.0), random.between(-180.0, 180.0)].map(|part| format!("{part:.5}"));
+        // Never opposite each other.
+        let mut place = || [random.between(-90.0, 90.0), random.between(-80.0, 80.0)].map(|part| format!("{part:.5}"));
         let ([from_lat, from_lon], [to_lat, mut to_lon]) = (place(), place());
         if row % 1000 == 0 {
             to_lon = "unknown".into();

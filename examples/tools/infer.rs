@@ -15,7 +15,7 @@ mod forest;
 #[path = "infer/train.rs"]
 mod train;
 
-use fanpool::{FanOut, Input, Output, Pool, TaskError};
+use fanpool::{FanOut, Input, Outcome, Output, Pool, RecvError, TaskError};
 use forest::{FEATURES, Forest, Row};
 use std::ffi::OsStr;
 use std::fs;
@@ -31,6 +31,8 @@ const USAGE: &str = "usage: infer score [-j N] [--batch N] [--wait MICROS] MODEL
                      infer requests COUNT SEED";
 /// Requests between reading and writing.
 const WINDOW: usize = 1024;
+/// Time without an outcome after which those before are written.
+const PAUSE: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
     tools::end("infer", USAGE, 1, run())
@@ -89,13 +91,22 @@ fn score_all(forest: Arc<Forest>, threads: usize, most: usize, wait: Duration) -
 }
 
 /// Reads on a thread of its own and writes on this one.
-fn serve(input: Input<'static, Vec<u8>>, output: Output<'static, f32, String>) -> Result<ExitCode, Failure> {
+fn serve(input: Input<'static, Vec<u8>>, mut output: Output<'static, f32, String>) -> Result<ExitCode, Failure> {
     let reader = thread::Builder::new().name("infer-reader".into()).spawn(move || read(&input));
     let reader = reader.map_err(|error| Failure::Stop(error.to_string()))?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut failed = false;
-    for outcome in output {
-        match outcome.result {
+    loop {
+        // Whoever waits for an answer before the next request has to see it; where many come, they are written together.
+        let outcome = match output.recv_timeout(PAUSE) {
+            Err(RecvError::TimedOut) => {
+                out.flush().map_err(Failure::Write)?;
+                output.recv()
+            }
+            received => received,
+        };
+        let Ok(Outcome { seq, result, .. }) = outcome else { break };
+        match result {
             Ok(score) => writeln!(out, "{score}").map_err(Failure::Write)?,
             Err(error) => {
                 failed = true;
@@ -103,7 +114,7 @@ fn serve(input: Input<'static, Vec<u8>>, output: Output<'static, f32, String>) -
                     TaskError::Failed(message) => message,
                     other => other.to_string(),
                 };
-                eprintln!("infer: line {}: {message}", outcome.seq + 1);
+                eprintln!("infer: line {}: {message}", seq + 1);
             }
         }
     }
