@@ -75,9 +75,9 @@ struct Matches<'a> {
 impl Matches<'_> {
     /// Searches whole lines.
     fn add(&mut self, pattern: &Pattern, text: &[u8]) {
-        let mut rest = 0;
+        let (way, mut rest) = (pattern.way(text), 0);
         while rest < text.len() {
-            let Some(at) = pattern.next(text, rest) else { break };
+            let Some(at) = pattern.next(way, text, rest) else { break };
             let Range { start, end } = line_at(text, at);
             if start == text.len() {
                 // What is after the last line is none, though a pattern that matches nothing matches it.

@@ -19,8 +19,8 @@ const RARE: usize = 3;
 pub(crate) struct Pattern {
     /// Finds in a whole text exactly what it would find in each of its lines alone: no part of it matches the end of a line, and the
     /// ends of the text are those of the line.
-    pub(crate) regex: Regex,
-    pub(crate) way: Way,
+    regex: Regex,
+    way: Way,
 }
 
 /// How to find lines.
@@ -51,10 +51,15 @@ impl Pattern {
         Ok(Pattern { regex: RegexBuilder::new(&text).build().map_err(|error| error.to_string())?, way })
     }
 
+    /// How to find lines in this text.
+    pub(crate) fn way(&self, text: &[u8]) -> &Way {
+        if matches!(self.way, Way::Lines) && text.is_ascii() { &Way::Whole } else { &self.way }
+    }
+
     /// A place in the next line that matches, from the beginning of a line on.
-    pub(crate) fn next(&self, text: &[u8], from: usize) -> Option<usize> {
+    pub(crate) fn next(&self, way: &Way, text: &[u8], from: usize) -> Option<usize> {
         let mut at = from;
-        match &self.way {
+        match way {
             Way::Bytes(finder) => loop {
                 at += finder.find(&text[at..])?;
                 let line = line_at(text, at);
@@ -63,7 +68,7 @@ impl Pattern {
                 }
                 at = line.end;
             },
-            Way::Lines if !text.is_ascii() => loop {
+            Way::Lines => loop {
                 let line = line_at(text, at);
                 if self.regex.is_match(&text[line.clone()]) {
                     return Some(at);
@@ -73,7 +78,7 @@ impl Pattern {
                     return None;
                 }
             },
-            Way::Lines | Way::Whole => self.regex.shortest_match_at(text, at),
+            Way::Whole => self.regex.shortest_match_at(text, at),
         }
     }
 }
