@@ -30,6 +30,8 @@ pub(super) struct RedisReader {
     number: u64,
     pub(super) link: Link,
     pub(super) walk: Walk,
+    /// When what is in hand is to be kept.
+    pub(super) keep_due: Instant,
     /// When the server answered last.
     heard: Instant,
     lag: Option<u64>,
@@ -48,6 +50,7 @@ impl RedisReader {
             number: session::session(),
             link,
             walk,
+            keep_due: time,
             heard: time,
             lag,
             lag_due: Some(time + RARELY),
@@ -104,11 +107,12 @@ impl RedisReader {
         let had = into.len();
         let deadline = now().checked_add(wait);
         loop {
+            self.keep()?;
             self.take_over(room, into)?;
             let left = room.saturating_sub(into.len() - had);
             let remaining = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(now()));
             if left > 0 {
-                let until_look = self.walk.due().saturating_duration_since(now());
+                let until_look = self.walk.due().min(self.keep_due).saturating_duration_since(now());
                 let wait = if into.len() > had { Duration::ZERO } else { remaining.min(SLICE).min(until_look) };
                 self.read(left, wait, into)?;
             }
@@ -196,7 +200,7 @@ pub(super) fn lag(groups: &::redis::Value, group: &str) -> Option<u64> {
 impl Reader for RedisReader {
     fn poll(&mut self, room: usize, wait: Duration, into: &mut Vec<Delivery>) -> Result<Polled, ConnectError> {
         if room == 0 {
-            if let Err(fault) = self.stay_alive() {
+            if let Err(fault) = self.keep().and_then(|()| self.stay_alive()) {
                 self.renew(fault)?;
             }
             if !wait.is_zero() {

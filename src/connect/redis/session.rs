@@ -14,12 +14,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// The most ids in one command.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 
 /// An entry in hand.
 #[derive(Clone, Copy)]
 pub(super) struct Held {
-    /// Since when, at least.
+    /// Since when, at least: its delivery, or when it was kept last.
     pub(super) since: Instant,
     /// Of which group: another one begins when the stream or the group was gone.
     pub(super) number: u64,
@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub(super) delete: bool,
     /// The reader adds, the settler takes away what is settled.
     pub(super) in_hand: Mutex<HashMap<Id, Held>>,
+    /// Held while something is handed back or kept: what is handed back must not be kept after that.
+    pub(super) handing: Mutex<()>,
     /// Set by the settler after it handed back, for the reader to look for it.
     pub(super) returned: AtomicBool,
 }
@@ -58,6 +60,16 @@ impl Session {
         held.sort_unstable();
         held.dedup();
         held
+    }
+
+    /// These are idle since then.
+    pub(super) fn kept(&self, ids: &[Id], since: Instant) {
+        let mut in_hand = self.in_hand.lock();
+        for id in ids {
+            if let Some(held) = in_hand.get_mut(id) {
+                held.since = since;
+            }
+        }
     }
 
     pub(super) fn forget(&self, held: &[(Id, Instant)]) {

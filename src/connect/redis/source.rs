@@ -19,8 +19,8 @@ use std::time::Duration;
 
 /// A stream, read as a consumer of a group; made by [`Redis::source`].
 ///
-/// All sources of a group share the stream's entries. What one was given and did not acknowledge within
-/// [`claim_after`](RedisSource::claim_after) others take over. What is handed back the same source takes again at its next poll, or any
+/// All sources of a group share the stream's entries. What one has in hand that is not polled for [`claim_after`](RedisSource::claim_after),
+/// others take over. What is handed back the same source takes again at its next poll, or any
 /// other that looks for it first: each looks as often as half of `claim_after`, at least every 5 seconds. What was pending for its consumer
 /// name when it is opened, of a run that was killed, it takes first.
 ///
@@ -88,9 +88,10 @@ impl RedisSource {
         self
     }
 
-    /// After what time an entry that was delivered and not acknowledged is taken over by others; 0.001 to 3600 seconds. It must exceed what
-    /// an entry takes from its delivery to its acknowledgement: the time that it waits for a worker, its attempts, its publishing. Else it
-    /// is handled twice, and the first one's acknowledgement is late. All sources of a group should have the same.
+    /// After what time what a source has in hand is taken over by others, if nothing was heard of it; 0.001 to 3600 seconds. A source that is
+    /// polled keeps what it has in hand, each quarter of this time, however long that takes to be handled; a [`Consumer`](crate::connect::Consumer)
+    /// polls its source by itself. So this must exceed how long a process may stand still: else what it has in hand is handled twice, and its
+    /// acknowledgement is late. All sources of a group should have the same.
     ///
     /// # Default
     ///
@@ -193,6 +194,7 @@ impl Source for RedisSource {
             create: self.create,
             delete: self.delete,
             in_hand: Mutex::new(HashMap::new()),
+            handing: Mutex::new(()),
             returned: AtomicBool::new(false),
         });
         // What is not allowed shows now: none is behind the last id but one, and 0-0 is of no entry. The last id itself is what the server

@@ -1,6 +1,7 @@
 //! Entries change hands.
 
 use crate::*;
+use fanpool::connect::Utf8;
 
 #[test]
 fn what_is_handed_back_comes_at_the_next_poll() {
@@ -230,4 +231,65 @@ fn i3_an_entry_of_a_stream_that_is_gone_is_told_from_one_of_the_same_id_in_the_n
     assert_eq!(server.unacknowledged("q"), 2);
     assert_eq!((settler.ack(&positions(&new)).unwrap(), others.ack(&positions(&theirs)).unwrap()), (1, 1));
     assert_eq!(server.unacknowledged("q"), 0);
+}
+
+#[test]
+fn i3_what_a_source_that_is_polled_holds_nobody_takes_over() {
+    let server = server_with("q", 5);
+    let idle = Duration::from_millis(400);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", idle));
+    let taken = take(&mut *reader, 5);
+    let (mut other, _settler) = open(&mut source(&server, "q", idle));
+    let end = Instant::now() + idle * 5;
+    while Instant::now() < end {
+        let (mut none, mut wait) = (Vec::new(), Duration::from_millis(10));
+        // With room and without; one is handed back in the midst, and comes at once.
+        reader.poll(usize::from(end - Instant::now() > idle), wait, &mut none).unwrap();
+        wait /= 2;
+        other.poll(10, wait, &mut none).unwrap();
+        assert!(none.is_empty(), "{none:?}");
+    }
+    assert_eq!(settler.nack(&positions(&taken[..1])).unwrap(), 1);
+    let again = take(&mut *reader, 1);
+    assert_eq!((payloads(&again), again[0].attempt), (payloads(&taken[..1]), 2), "keeping is no delivery");
+    assert_eq!(settler.ack(&positions(&again)).unwrap(), 1);
+    // And after it was held up for so long, another has the rest.
+    let start = Instant::now();
+    assert_eq!(take(&mut *other, 4).len(), 4);
+    assert!(start.elapsed() >= idle / 2, "{:?}", start.elapsed());
+    let mut none = Vec::new();
+    reader.poll(10, Duration::from_millis(10), &mut none).unwrap();
+    assert!(none.is_empty(), "{none:?}");
+    assert_eq!(settler.ack(&positions(&taken[1..])).unwrap(), 0, "it is late");
+}
+
+/// Longer than others wait to take over: each is handled once all the same, and published once.
+#[test]
+fn i3_consumers_with_slow_handlers_handle_each_once() {
+    let server = server_with("q", 60);
+    server.create("results");
+    let start = || {
+        let slow = |text: String| {
+            // The work.
+            std::thread::sleep(Duration::from_millis(50));
+            Ok::<_, String>(text)
+        };
+        fanpool::FanOut::builder(slow)
+            .workers(1)
+            .window(30)
+            .consume(source(&server, "q", Duration::from_millis(600)), Utf8)
+            .publish(server.sink("results"), Utf8)
+            .dead_letter(server.sink("letters"))
+            .start()
+            .unwrap()
+    };
+    let consumers = [start(), start()];
+    let end = Instant::now() + PATIENCE;
+    while server.unacknowledged("q") > 0 {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let counts = consumers.map(|consumer| consumer.shutdown(PATIENCE).counts);
+    assert_eq!(counts.iter().map(|counts| counts.redelivered + counts.late).sum::<u64>(), 0, "{counts:?}");
+    assert_eq!(server.dump("results").len(), 60);
 }
