@@ -57,6 +57,9 @@ impl<'a, T> Input<'a, T> {
 
     /// Sends an item, once there is room in the window. Returns its number: 0, 1, 2, .. in the order of acceptance.
     ///
+    /// A thread that sends more than a window and only then receives waits for itself, for ever: let another thread send, or use
+    /// [`try_send`](Input::try_send).
+    ///
     /// # Errors
     ///
     /// The item comes back if the service is closed or stopped, also while this waits.
