@@ -83,7 +83,8 @@ fn transform(input: impl Read, name: &Path, threads: usize) -> Result<bool, Fail
     if threads == 1 {
         blocks.map(compute).try_for_each(write)?;
     } else {
-        let pool = Pool::builder().workers(threads).name("csvmap").build()?;
+        // This thread is one of them: it reads, writes, and computes in between.
+        let pool = Pool::builder().workers(threads.max(2) - 1).name("csvmap").build()?;
         pool.map(blocks, compute).limit(threads).window(AHEAD * threads).try_for_each(write)?;
     }
     out.flush().map_err(Failure::Write)?;

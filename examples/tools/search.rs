@@ -47,8 +47,8 @@ fn run() -> Result<ExitCode, Failure> {
     let pattern = Pattern::new(&pattern, arguments.value("-i").is_some()).map_err(Failure::Stop)?;
     let mut walk = Walk::new(arguments.rest.into_iter().map(PathBuf::from).collect());
 
-    // This thread walks, writes, and searches in between.
-    let pool = Pool::builder().workers(threads).name("search").build()?;
+    // This thread is one of them: it walks, writes, and searches in between.
+    let pool = Pool::builder().workers(threads.max(2) - 1).name("search").build()?;
     let searcher = || Searcher::new(pattern.clone());
     let search = |searcher: &mut Searcher, files: Vec<Found>| searcher.search_all(files);
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());

@@ -65,8 +65,8 @@ fn run() -> Result<ExitCode, Failure> {
                 let made: Vec<_> = pool.install(|| paths.par_iter().map(make).collect());
                 made.into_iter().for_each(take);
             } else {
-                // This thread takes part.
-                let pool = Pool::builder().workers(threads).name("thumbs").build()?;
+                // This thread takes part: it is one of them.
+                let pool = Pool::builder().workers(threads.max(2) - 1).name("thumbs").build()?;
                 pool.map(&paths, make).limit(threads).for_each(&mut take);
             }
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
