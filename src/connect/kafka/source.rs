@@ -29,7 +29,8 @@ use std::time::Duration;
 /// - `attempt` is always 1, since Kafka does not count.
 /// - A log that was cut off below what was read, or whose topic was made anew, is read on from its first offset, in a new session. With
 ///   [`from_beginning(false)`](KafkaSource::from_beginning) it is read on from its end, and what lies before that is never delivered.
-/// - A message without a payload (a tombstone) comes with an empty one; a header whose name is not UTF-8 is left out.
+/// - A message without a payload (a tombstone) comes with an empty one; a header whose name is not UTF-8 is left out. Of
+///   headers of one name all are kept.
 /// - Batches that are compressed with gzip or zstd take the feature `kafka-compression`; without it they are refused, and end a consumer. So are
 ///   damaged ones, if `check.crcs` is set.
 /// - `lag` is what the assigned partitions hold beyond what was delivered here, as of the last second.

@@ -193,5 +193,8 @@ mod tests {
         let message = read(vec![bulk(b"kind"), bulk(b"\xff"), bulk(b"\xff"), bulk(b"")]).unwrap();
         assert_eq!((message.payload(), message.key()), (&b""[..], None));
         assert!(message.headers().eq([("kind", &b"\xff"[..]), ("\u{fffd}", b"")]));
+        let twice = read(["a", "1", "b", "x", "a", "2"].map(|text| bulk(text.as_bytes())).into()).unwrap();
+        assert_eq!((twice.headers().count(), twice.header("a")), (3, Some(&b"2"[..])));
+        assert!(twice.with_header("a", "3").headers().eq([("a", &b"3"[..]), ("b", b"x")]));
     }
 }
