@@ -15,7 +15,8 @@ impl Pool {
     /// It takes the locks of the roster, of each worker's state and of each group, one after the other and each for a moment, so it costs
     /// about a microsecond and 100 ns for each worker and group. `oldest_wait` is a lower bound: a task is timed from the first
     /// snapshot that finds it queued, so the value grows from one to the next as long as the task waits. No count ever falls from one snapshot to
-    /// the next; `accepted` is that of the last moment, and when nothing waits or runs it is the sum of what has ended.
+    /// the next but those of a worker whose index is given to another. `accepted` is never less than what has ended; what came to groups that go at that very
+    /// moment may be missing until a later snapshot. When nothing waits or runs it is the sum of what has ended.
     ///
     /// # Examples
     ///
@@ -46,8 +47,8 @@ impl Shared {
         let ended = counts.ran + counts.panicked + counts.cancelled + counts.discarded;
         let mut accepted = self.came_to_others();
         for group in self.groups() {
-            accepted += group.arrivals();
             let (queued, active) = group.depth();
+            accepted += group.arrivals();
             metrics.queued += queued;
             running += active;
             waited = waited.max(group.waited(clock));

@@ -30,6 +30,8 @@ pub(super) struct RedisReader {
     number: u64,
     pub(super) link: Link,
     pub(super) walk: Walk,
+    /// How often the link was made when this was looked at last.
+    made: u64,
     /// When what is in hand is to be kept.
     pub(super) keep_due: Instant,
     /// When the server answered last.
@@ -44,12 +46,13 @@ pub(super) struct RedisReader {
 impl RedisReader {
     pub(super) fn new(session: Arc<Session>, link: Link, own: bool, lag: Option<u64>) -> RedisReader {
         let time = now();
-        let walk = Walk::new(own);
+        let (walk, made) = (Walk::new(own), link.made);
         RedisReader {
             session,
             number: session::session(),
             link,
             walk,
+            made,
             keep_due: time,
             heard: time,
             lag,
@@ -108,6 +111,7 @@ impl RedisReader {
         let deadline = now().checked_add(wait);
         loop {
             self.keep()?;
+            self.leave_others_time();
             self.take_over(room, into)?;
             let left = room.saturating_sub(into.len() - had);
             let remaining = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(now()));
@@ -122,6 +126,14 @@ impl RedisReader {
                 return self.look();
             }
             self.look()?;
+        }
+    }
+
+    /// After the server was away everything is idle for long. Whoever is back first looks later for what is others', who are about to keep it.
+    fn leave_others_time(&mut self) {
+        let made = self.link.made;
+        if std::mem::replace(&mut self.made, made) != made {
+            self.walk.not_before(now() + self.session.claim_after / 4);
         }
     }
 
@@ -203,8 +215,8 @@ impl Reader for RedisReader {
             if let Err(fault) = self.keep().and_then(|()| self.stay_alive()) {
                 self.renew(fault)?;
             }
-            if !wait.is_zero() {
-                thread::sleep(wait);
+            if let Err(fault) = self.rest(wait, thread::sleep) {
+                self.renew(fault)?;
             }
             return Ok(Polled::More);
         }

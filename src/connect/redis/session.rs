@@ -62,6 +62,18 @@ impl Session {
         held
     }
 
+    /// What is in hand since then or longer.
+    pub(super) fn since_before(&self, time: Option<Instant>) -> Vec<Id> {
+        let Some(time) = time else { return Vec::new() };
+        self.in_hand.lock().iter().filter(|(_, held)| held.since <= time).map(|(id, _)| *id).collect()
+    }
+
+    /// Those of them that were not settled meanwhile.
+    pub(super) fn still_in_hand(&self, ids: &[Id]) -> Vec<Id> {
+        let in_hand = self.in_hand.lock();
+        ids.iter().copied().filter(|id| in_hand.contains_key(id)).collect()
+    }
+
     /// These are idle since then.
     pub(super) fn kept(&self, ids: &[Id], since: Instant) {
         let mut in_hand = self.in_hand.lock();

@@ -37,12 +37,12 @@ impl Settler for RedisSettler {
     }
 
     fn nack(&mut self, positions: &[Position]) -> Result<usize, ConnectError> {
+        let session = self.session.clone();
+        let _turn = session.handing.lock();
         let held = self.session.held(positions);
         if held.is_empty() {
             return Ok(0);
         }
-        let session = self.session.clone();
-        let _turn = session.handing.lock();
         let owned = self.session.owned(&mut self.link, &held)?;
         let settled = self.session.hand_back(&mut self.link, &owned)?;
         // In this order: the reader takes nothing that is in hand.

@@ -90,8 +90,12 @@ impl RedisSource {
 
     /// After what time what a source has in hand is taken over by others, if nothing was heard of it; 0.001 to 3600 seconds. A source that is
     /// polled keeps what it has in hand, each quarter of this time, however long that takes to be handled; a [`Consumer`](crate::connect::Consumer)
-    /// polls its source by itself. So this must exceed how long a process may stand still: else what it has in hand is handled twice, and its
+    /// polls its source by itself, each quarter of a second at least, so give it a second or more. It must exceed how long a process may stand
+    /// still, the server may be away, and decoding what one poll brings may take: else what was in hand is handled twice, and its
     /// acknowledgement is late. All sources of a group should have the same.
+    ///
+    /// Keeping is a write for each entry that is in hand for a quarter of this time. An entry that is trimmed or deleted from the stream while it is in hand
+    /// counts as late from Redis 7 on, if it was kept since.
     ///
     /// # Default
     ///

@@ -36,6 +36,13 @@ impl Walk {
         self.due
     }
 
+    /// Not before then; what is its own at once.
+    pub(super) fn not_before(&mut self, time: Instant) {
+        if !self.own {
+            self.due = self.due.max(time);
+        }
+    }
+
     /// From the start, and at once.
     pub(super) fn restart(&mut self) {
         (self.after, self.due) = (None, now());

@@ -293,3 +293,32 @@ fn i3_consumers_with_slow_handlers_handle_each_once() {
     assert_eq!(counts.iter().map(|counts| counts.redelivered + counts.late).sum::<u64>(), 0, "{counts:?}");
     assert_eq!(server.dump("results").len(), 60);
 }
+
+/// What another has by now is not taken back, though its first owner still has it in hand and thinks that it is young.
+#[test]
+fn i3_keeping_takes_nothing_from_others() {
+    let server = server_with("q", 4);
+    let idle = Duration::from_millis(800);
+    let (mut reader, mut settler) = open(&mut source(&server, "q", idle));
+    let taken = take(&mut *reader, 4);
+    // Another gets two of them, as after an acknowledgement or a hand-back of which the answer was lost.
+    let at: Vec<_> =
+        taken[..2].iter().map(|delivery| format!("{}-{}", delivery.position.offset, delivery.position.part)).collect();
+    let owner = |id: &str| -> String {
+        let rows = server.ask(&["XPENDING", "q", GROUP, id, id, "1"]);
+        let Value::Array(rows) = rows else { panic!("{rows:?}") };
+        let Some(Value::Array(row)) = rows.first() else { panic!("{rows:?}") };
+        redis::from_redis_value_ref(&row[1]).unwrap()
+    };
+    for id in &at {
+        server.ask(&["XCLAIM", "q", GROUP, "other", "0", id]);
+    }
+    let end = Instant::now() + idle * 2;
+    while Instant::now() < end {
+        let mut none = Vec::new();
+        reader.poll(0, Duration::from_millis(20), &mut none).unwrap();
+        at.iter().for_each(|id| assert_eq!(owner(id), "other"));
+    }
+    assert_eq!(settler.ack(&positions(&taken)).unwrap(), 2, "those of the other are late");
+    assert_eq!(server.unacknowledged("q"), 2);
+}
