@@ -16,7 +16,7 @@ const MARGIN: usize = 4_096;
 fn frame(properties: &BasicProperties) -> Vec<u8> {
     let header = AMQPContentHeader { class_id: 60, body_size: 0, properties: properties.clone() };
     let frame = AMQPFrame::Header(1, header);
-    cookie_factory::r#gen(gen_frame(&frame), Vec::new()).unwrap().0.into()
+    cookie_factory::r#gen(gen_frame(&frame), Vec::new()).unwrap().0
 }
 
 fn headers(message: &Message) -> BTreeMap<&str, &[u8]> {

@@ -78,7 +78,7 @@ pub(crate) fn fields(data: &[u8]) {
     let message = Input::new(data).message();
     there_and_back(&message);
     let fields = redis::fields(&message);
-    assert!(fields.len() >= 2 && fields.len() % 2 == 0);
+    assert!(fields.len() >= 2 && fields.len().is_multiple_of(2));
     let (longest, size) = redis::sizes(&message);
     let prefix = "header:".len();
     let largest = fields

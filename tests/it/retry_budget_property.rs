@@ -117,3 +117,12 @@ fn eight_threads_spend_a_budget_to_the_last_retry() {
         assert_eq!((attempts - 8000, budget.balance()), (allowed, 0), "{ratio} and {reserve}");
     }
 }
+
+#[test]
+fn a_budget_shows_what_is_left() {
+    let budget = RetryBudget::new(0.0, 1).unwrap();
+    let retry = Retry::<()>::fixed(Duration::ZERO).max_attempts(5).budget(budget.clone());
+    assert_eq!(format!("{budget:?}"), "RetryBudget { balance: 1, refused: 0, .. }");
+    assert!(retry.call(&Clock::from(ManualClock::new()), || Err::<(), _>(())).is_err());
+    assert_eq!(format!("{budget:?}"), "RetryBudget { balance: 0, refused: 1, .. }");
+}
