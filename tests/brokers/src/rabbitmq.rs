@@ -298,7 +298,15 @@ impl Server {
     pub fn with<T>(&self, work: impl AsyncFnOnce(&Channel) -> lapin::Result<T>) -> T {
         let uri = format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{}", self.port);
         async_io::block_on(async {
-            let connection = Connection::connect(&uri, ConnectionProperties::default()).await?;
+            let began = Instant::now();
+            // A node that has just started may break a connection off.
+            let connection = loop {
+                match Connection::connect(&uri, ConnectionProperties::default()).await {
+                    Ok(connection) => break connection,
+                    Err(error) if began.elapsed() > Duration::from_secs(30) => return Err(error),
+                    Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                }
+            };
             let channel = connection.create_channel().await?;
             let value = work(&channel).await?;
             connection.close(200, "OK".into()).await?;

@@ -60,20 +60,34 @@ fn i3_a_rebalance_that_takes_all(cluster: &dyn Cluster) {
     let done: BTreeSet<usize> = sorted(&in_hand[..7]).into_iter().collect();
     let mut second = Open::new(source(), 1_000);
     let (mut again, mut others, began) = (Vec::new(), Vec::new(), Instant::now());
-    while again.len() + others.len() < 393 {
+    let distinct = |again: &[Delivery], others: &[Delivery]| -> BTreeSet<usize> {
+        sorted(again).into_iter().chain(sorted(others)).collect()
+    };
+    while distinct(&again, &others).len() < 393 || again.is_empty() || others.is_empty() {
         again.extend(first.poll(1_000, Duration::from_millis(20)));
         others.extend(second.poll(1_000, Duration::from_millis(20)));
         assert!(began.elapsed() < PATIENCE, "{} + {}", again.len(), others.len());
     }
     // What is in a second session is late for those of the first, by the same source too.
     assert_eq!(first.ack(&in_hand), 0);
-    let seen: BTreeSet<usize> = sorted(&again).into_iter().chain(sorted(&others)).collect();
-    assert_eq!((seen.len(), again.is_empty(), others.is_empty()), (393, false, false));
+    let seen = distinct(&again, &others);
+    assert_eq!(seen.len(), 393);
     assert!(seen.is_disjoint(&done), "they were committed as the partitions were taken");
-    assert_eq!((first.ack(&again), second.ack(&others)), (again.len(), others.len()));
+    let came = again.len() + others.len();
+    let settled = first.ack(&again) + second.ack(&others);
+    // A group that is short of time is put together once more; what came before that is late, and comes again.
+    assert!(settled == came || came > 393 && settled < came, "{settled} of {came}");
+    while cluster.committed("t").iter().sum::<u64>() < 400 {
+        for member in [&mut first, &mut second] {
+            let more = member.poll(1_000, Duration::from_millis(20));
+            assert!(came > 393 || more.is_empty(), "{more:?}");
+            member.ack(&more);
+        }
+        assert!(began.elapsed() < PATIENCE, "{:?}", cluster.committed("t"));
+    }
+    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 400);
     first.close();
     second.close();
-    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 400);
 }
 
 fn i3_what_was_done_before_a_rebalance_does_not_come_again(cluster: &dyn Cluster) {
