@@ -13,7 +13,7 @@ use super::entry::{Id, id_text, ids, pending};
 use super::fault::Fault;
 use super::reader::RedisReader;
 use super::session::{MOST, Session};
-use crate::sync::now;
+use crate::sync::{now, thread};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ impl RedisReader {
     }
 
     /// Waits without taking anything, and keeps what is in hand meanwhile.
-    pub(super) fn rest(&mut self, wait: Duration, sleep: impl Fn(Duration)) -> Result<(), Fault> {
+    pub(super) fn rest(&mut self, wait: Duration) -> Result<(), Fault> {
         let deadline: Option<Instant> = now().checked_add(wait);
         loop {
             let time = now();
@@ -79,7 +79,7 @@ impl RedisReader {
                 return Ok(());
             }
             let piece = self.keep_due.saturating_duration_since(time).max(Duration::from_millis(1));
-            sleep(left.min(piece));
+            thread::sleep(left.min(piece));
             self.keep()?;
         }
     }

@@ -8,7 +8,7 @@ use super::source::create_group;
 use super::takeover::Walk;
 use crate::connect::session;
 use crate::connect::{ConnectError, Delivery, Polled, Position, Reader};
-use crate::sync::{Arc, now, thread};
+use crate::sync::{Arc, now};
 use ::redis::cmd;
 use std::time::{Duration, Instant};
 
@@ -215,7 +215,7 @@ impl Reader for RedisReader {
             if let Err(fault) = self.keep().and_then(|()| self.stay_alive()) {
                 self.renew(fault)?;
             }
-            if let Err(fault) = self.rest(wait, thread::sleep) {
+            if let Err(fault) = self.rest(wait) {
                 self.renew(fault)?;
             }
             return Ok(Polled::More);
