@@ -38,7 +38,12 @@ fn main() {
         (
             "kafka",
             240_000,
-            &[("fanpool", ours), ("rdkafka", rdkafka_alone), ("rdkafka, a window behind", rdkafka_window)],
+            &[
+                ("fanpool", ours),
+                ("rdkafka", rdkafka_alone),
+                ("rdkafka, a window behind", rdkafka_window),
+                ("rdkafka, handed over", rdkafka_handed),
+            ],
         ),
     ];
     for (engine, messages, ways) in ways.into_iter().filter(|(engine, ..)| asked(engine)) {
@@ -249,15 +254,31 @@ fn lapin_awaited(spec: &str, queue: &str, messages: usize) -> Duration {
 
 /// Polls, and commits what was taken every 100 ms and at the end.
 fn rdkafka_alone(spec: &str, queue: &str, messages: usize) -> Duration {
-    rdkafka_loop(spec, queue, messages, |last, _| last.elapsed() > Duration::from_millis(100))
+    rdkafka_loop(spec, queue, messages, |last, _| last.elapsed() > Duration::from_millis(100), |_| {})
+}
+
+/// Each message is taken out of the client's buffer, with its headers, and goes to another thread.
+fn rdkafka_handed(spec: &str, queue: &str, messages: usize) -> Duration {
+    let (sender, receiver) = crossbeam_channel::bounded(WINDOW);
+    std::thread::scope(|scope| {
+        scope.spawn(move || receiver.into_iter().for_each(drop::<rdkafka::message::OwnedMessage>));
+        let due = |last: Instant, _| last.elapsed() > Duration::from_millis(100);
+        rdkafka_loop(spec, queue, messages, due, move |message| sender.send(message.detach()).expect("it is received"))
+    })
 }
 
 /// Polls, and commits so often that no more than a window is behind.
 fn rdkafka_window(spec: &str, queue: &str, messages: usize) -> Duration {
-    rdkafka_loop(spec, queue, messages, |_, since| since >= WINDOW / 4)
+    rdkafka_loop(spec, queue, messages, |_, since| since >= WINDOW / 4, |_| {})
 }
 
-fn rdkafka_loop(spec: &str, queue: &str, messages: usize, due: fn(Instant, usize) -> bool) -> Duration {
+fn rdkafka_loop(
+    spec: &str,
+    queue: &str,
+    messages: usize,
+    due: fn(Instant, usize) -> bool,
+    handle: impl Fn(&rdkafka::message::BorrowedMessage<'_>),
+) -> Duration {
     use rdkafka::ClientConfig;
     use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
     let consumer: BaseConsumer = ClientConfig::new()
@@ -277,6 +298,7 @@ fn rdkafka_loop(spec: &str, queue: &str, messages: usize, due: fn(Instant, usize
             }
         };
         began.get_or_insert_with(Instant::now);
+        handle(&message);
         consumer.store_offset_from_message(&message).expect("it is assigned");
         since += 1;
         if due(committed, since) {

@@ -84,12 +84,20 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
         ("join", tables::join(results)?),
         ("service", tables::service(results)?),
         ("elastic", tables::elastic(results)?),
+        ("programs", tables::programs(results)?),
         ("more", tables::more(results)),
     ];
     let mut same = true;
     for (path, texts) in [
         (benches.with_file_name("README.md"), &front[..]),
-        (benches.join("README.md"), &[("ahead", ahead::table(results)), ("atomics", tables::atomics(results))]),
+        (
+            benches.join("README.md"),
+            &[
+                ("ahead", ahead::table(results)),
+                ("atomics", tables::atomics(results)),
+                ("programs", tables::programs(results)?),
+            ],
+        ),
     ] {
         if let Some(differs) = markers::page(&path, texts, write)? {
             if write {

@@ -182,6 +182,8 @@ pub(crate) fn more(results: &Results) -> String {
             format!("A million events over 10,000 keys as strands keep {ratio:.2} of the throughput without keys.")
         }),
         policies("one thread").zip(policies("two threads")).map(|(one, two)| {
+            // Less than nothing is what two runs differ by.
+            let (one, two) = (one.max(0.0), two.max(0.0));
             format!("A retry and a breaker that never have anything to do add {one:.0} ns to an empty item of a service on one thread, {two:.0} ns on two.")
         }),
         find("memory", &format!("{grown}, ordered"), "fanpool")
@@ -199,6 +201,36 @@ pub(crate) fn more(results: &Results) -> String {
             .map(|ticks| format!("64 idle workers used {ticks:.0} clock ticks of CPU time in 2 s.")),
     ];
     lines.into_iter().flatten().map(|line| format!("- {line}\n")).collect()
+}
+
+/// Programs beside what they replace: wall time and peak of memory.
+pub(crate) fn programs(results: &Results) -> Result<String, String> {
+    const NAMES: [(&str, &str); 8] = [
+        ("checksum", "`checksum`, 52,000 files of documentation"),
+        ("pgz", "`pgz`, 128 MiB of them"),
+        ("wordcount", "`wordcount`, 4 million words"),
+        ("thumbs", "`thumbs`, 60 photographs of 2 megapixels"),
+        ("search-bytes", "`search`, bytes in the documentation"),
+        ("search-expression", "`search`, words before `Error`"),
+        ("csvmap", "`csvmap`, a million rows"),
+        ("infer", "`infer`, 200,000 requests in batches of 128"),
+    ];
+    let columns = ["beside", "s", "its s", "fanpool / this", "peak, MiB", "its peak"];
+    let mut text = heading("Program", columns.map(String::from).into_iter());
+    for rows in results.workloads() {
+        let Some(ours) = rows.iter().find(|row| row.bench == "programs" && row.is_ours()) else { continue };
+        let name = NAMES.iter().find(|(workload, _)| *workload == ours.workload);
+        let mut name = name.ok_or_else(|| format!("a program without a name: {}", ours.workload))?.1;
+        let peak = |row: &Row| row.parameter("peak_mib").map(|mib| format!("{mib:.0}")).unwrap_or_default();
+        for its in rows.iter().filter(|row| !row.is_ours()) {
+            let ratio = number(ours.median / its.median);
+            let ratio = if ours.median > its.median { format!("**{ratio}**") } else { ratio };
+            let peer = its.peer.replace('|', "\\|");
+            text += &line(name, [peer, number(ours.median), number(its.median), ratio, peak(ours), peak(its)]);
+            name = "";
+        }
+    }
+    Ok(text)
 }
 
 /// What an item costs that no further core takes off it: atomic operations that were counted, and lines that move one after the other,

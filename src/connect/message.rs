@@ -71,8 +71,9 @@ impl Message {
         };
         headers[first].1 = value;
         // What an engine read may hold several.
-        let mut at = 0..;
-        headers.retain(|(known, _)| at.next().is_some_and(|at| at <= first) || **known != *name);
+        let mut behind = headers.split_off(first + 1);
+        behind.retain(|(known, _)| **known != *name);
+        headers.append(&mut behind);
         self
     }
 
