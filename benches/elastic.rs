@@ -48,8 +48,9 @@ const PHASES: [Phase; 6] = [
     phase("idle", 1, SHORT, 45, 3000),
 ];
 
-/// A task that ended: when, and how long it had waited.
+/// A task that ended: when it was sent, when it ended, and how long it had waited.
 struct Ended {
+    sent: Duration,
     at: Duration,
     wait: Duration,
 }
@@ -78,7 +79,7 @@ fn client(pool: &Pool, phase: &Phase, until: Instant, began: Instant, ended: &Mu
         }
         let Ok(wait) = answer.recv() else { return };
         if let Ok(mut ended) = ended.lock() {
-            ended.push(Ended { at: began.elapsed(), wait });
+            ended.push(Ended { sent: sent - began, at: began.elapsed(), wait });
         }
         std::thread::sleep(phase.pause);
     }
@@ -91,8 +92,10 @@ fn run(pool: &Pool, phases: &[Phase]) -> Run {
     let mut workers = Vec::new();
     std::thread::scope(|s| {
         s.spawn(|| {
+            // The last tasks of a phase go on into the next, which does not become longer by that.
+            let mut until = began;
             for phase in phases {
-                let until = Instant::now() + phase.time;
+                until += phase.time;
                 std::thread::scope(|s| {
                     (0..phase.clients).for_each(|_| _ = s.spawn(|| client(pool, phase, until, began, &ended)));
                 });
@@ -107,9 +110,9 @@ fn run(pool: &Pool, phases: &[Phase]) -> Run {
     Run { ended: ended.into_inner().unwrap_or_default(), workers }
 }
 
-/// Tasks per second that ended between two times.
-fn rate(run: &Run, from: Duration, to: Duration) -> f64 {
-    let ended = run.ended.iter().filter(|ended| ended.at >= from && ended.at < to).count();
+/// Tasks per second that ended between two times, of those sent from a third on.
+fn rate(run: &Run, sent: Duration, from: Duration, to: Duration) -> f64 {
+    let ended = run.ended.iter().filter(|ended| ended.sent >= sent && ended.at >= from && ended.at < to).count();
     ended as f64 / (to - from).as_secs_f64()
 }
 
@@ -127,7 +130,7 @@ fn best_fixed(phase: &Phase) -> Result<(f64, usize), fanpool::BuildError> {
     for size in [1, 2, 3, 4, 6, 8, 10, 12, 16] {
         let pool = Pool::builder().workers(Workers::Fixed(size)).build()?;
         let run = run(&pool, std::slice::from_ref(&short));
-        rates.push((size, rate(&run, Duration::from_millis(100), short.time)));
+        rates.push((size, rate(&run, Duration::ZERO, Duration::from_millis(100), short.time)));
     }
     let best = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
     let size = rates.iter().find(|(_, rate)| *rate >= 0.95 * best).map_or(0, |(size, _)| *size);
@@ -142,7 +145,7 @@ fn elastic(name: &str, options: Elastic, step: Duration, best: &[(f64, usize)]) 
     let mut from = Duration::ZERO;
     for (at, (phase, (best, size))) in PHASES.iter().zip(best).enumerate() {
         let (settled, to) = (from + (10 * step).min(phase.time / 2), from + phase.time);
-        let rate = rate(&run, settled, to);
+        let rate = rate(&run, from, settled, to);
         let bins = |time: Duration| (time.as_millis() / BIN.as_millis()) as usize;
         let seen = &run.workers[bins(settled).min(run.workers.len())..bins(to).min(run.workers.len())];
         let (fewest, most) = (seen.iter().min().copied().unwrap_or(0), seen.iter().max().copied().unwrap_or(0));
@@ -173,7 +176,7 @@ fn course(run: &Run, time: Duration) -> [(&'static str, Vec<f64>); 3] {
     let bins = || (0..time.div_duration_f64(BIN) as usize).step_by(2);
     // Five bins are a step in which enough tasks end.
     let within = |bin: usize| (BIN * bin.saturating_sub(4) as u32, BIN * (bin + 1) as u32);
-    let rates = bins().map(|bin| rate(run, within(bin).0, within(bin).1)).collect();
+    let rates = bins().map(|bin| rate(run, Duration::ZERO, within(bin).0, within(bin).1)).collect();
     let workers = bins().map(|bin| run.workers.get(bin).or(run.workers.last()).copied().unwrap_or(0) as f64).collect();
     let waits = bins().map(|bin| p99(run, within(bin).0, within(bin).1).as_secs_f64() * 1e3).collect();
     [("tasks_a_s", rates), ("workers", workers), ("p99_wait_ms", waits)]

@@ -84,7 +84,6 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
         ("join", tables::join(results)?),
         ("service", tables::service(results)?),
         ("elastic", tables::elastic(results)?),
-        ("programs", tables::programs(results)?),
         ("more", tables::more(results)),
     ];
     let mut same = true;
@@ -94,6 +93,8 @@ fn pages(results: &Results, benches: &Path, write: bool) -> Result<bool, String>
             benches.join("README.md"),
             &[
                 ("ahead", ahead::table(results)),
+                ("join", tables::join(results)?),
+                ("service", tables::service(results)?),
                 ("atomics", tables::atomics(results)),
                 ("programs", tables::programs(results)?),
             ],

@@ -83,8 +83,8 @@ pub trait Reader: Send {
 
 /// The half of a source that is told what became of deliveries.
 pub trait Settler: Send {
-    /// Acknowledges: these are not delivered again. Returns how many of them still were this source's to acknowledge; the others
-    /// were late, and somebody else has them or had them.
+    /// Acknowledges: these are not delivered again. Returns how many of them still were this source's to acknowledge, as far as it has heard;
+    /// the others were late, and somebody else has them or had them.
     ///
     /// # Errors
     ///

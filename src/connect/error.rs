@@ -20,7 +20,7 @@ use std::fmt;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// An option is not allowed; nothing was connected.
+    /// An option is not allowed, or a thread could not be started. Nothing is left running.
     Build(BuildError),
     /// The broker cannot be reached, or does not answer. Trying again later may help.
     Lost {

@@ -30,8 +30,8 @@
 //! # What is promised
 //!
 //! Every message is handled **at least once**, whatever is killed: it is acknowledged after all that follows from it is confirmed, and not before.
-//! What a consumer had in hand when it was killed is delivered again; so of a process that is killed at most a window of messages is
-//! handled twice.
+//! What a consumer had in hand when it was killed is delivered again: at most a window of messages is handled twice; with Kafka, which
+//! acknowledges by partition, at most a `span` of each partition.
 //!
 //! | What happens | What becomes of the message |
 //! |---|---|

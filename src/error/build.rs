@@ -6,7 +6,9 @@ use std::fmt;
 use std::io;
 use std::ops::RangeInclusive;
 
-/// Why a pool or a group could not be built. Nothing was left running.
+/// Why something could not be built, started or resized: a pool, a group, a service, a policy, an object pool, a monitor or a consumer.
+///
+/// After a failed build nothing is left running; [`ResizeError`] says what a failed resize leaves.
 ///
 /// # Examples
 ///
@@ -69,16 +71,16 @@ pub enum BuildError {
         /// Where in the name it stands.
         nul: usize,
     },
-    /// The operating system refused a thread. Those that had started were joined.
+    /// The operating system refused a thread.
     Thread {
-        /// How many workers were asked for.
+        /// How many threads were asked for.
         wanted: usize,
         /// How many could be started.
         started: usize,
         /// What the operating system said.
         source: io::Error,
     },
-    /// The start hook panicked on a worker. All workers were joined.
+    /// The start hook panicked on a worker.
     StartHook {
         /// The worker's index.
         worker: usize,

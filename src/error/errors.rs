@@ -8,9 +8,9 @@ use std::fmt;
 pub(crate) const KEPT: usize = 1_000;
 
 /// What went wrong in a run: the errors, each with the number of its task or item, counted from 0 in the order of spawning or of
-/// the source.
+/// the source. Of many the 1,000 with the lowest numbers are kept; all are counted.
 ///
-/// Of many the thousand with the lowest numbers are kept; all are counted.
+/// In a [dead letter](crate::FanOutBuilder::dead_letter) they are the errors of one item, by attempt.
 ///
 /// # Examples
 ///

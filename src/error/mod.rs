@@ -137,7 +137,7 @@ pub enum JoinError {
     Panicked(TaskPanicked),
     /// The task was not started, because its group's [`CancelToken`](crate::CancelToken) was cancelled before.
     Cancelled,
-    /// The task was not started, because its pool was shut down at once.
+    /// The task was not started, because its pool was shut down.
     Discarded,
     /// The task was never accepted.
     Refused(RefusedReason),

@@ -33,7 +33,7 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
         FanOutBuilder { work, place, choices: Choices::new(), policies: Policies::new() }
     }
 
-    /// The service's name: of its threads, in debug output and in receipts.
+    /// The service's name, in its threads' names, health, metrics and spans. `start` refuses a NUL byte.
     ///
     /// # Default
     ///

@@ -17,8 +17,8 @@ use std::fmt;
 
 /// The thread that takes a service's outcomes; made by [`Output::for_each`] and its relatives.
 ///
-/// Dropping it stops the service, as dropping the output would, and joins the thread. (Dropped by the sink or by a handler it cannot
-/// wait; the thread ends by itself.)
+/// Dropping it stops the service and joins the thread. What was not started is cancelled, and the sink of [`for_each`](Output::for_each) still gets
+/// those outcomes. (Dropped by the sink or by a handler it cannot wait; the thread ends by itself.)
 ///
 /// # Examples
 ///

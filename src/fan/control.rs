@@ -242,7 +242,7 @@ impl<'a> Control<'a> {
         if self.service.is_inside() { Err(WouldDeadlock) } else { Ok(self.service.wait(deadline)) }
     }
 
-    /// How many accepted items were not started, at about this moment.
+    /// How many accepted items wait to be started or to be tried again, at about this moment.
     ///
     /// # Examples
     ///

@@ -6,7 +6,7 @@ use super::work::{Batched, Plain, Stateful};
 use crate::scope::Scope;
 use std::time::Duration;
 
-/// Where services begin.
+/// Starts services: handlers with a queue before them and an output behind.
 ///
 /// A service is a handler with a queue before it and an output behind: items are sent from any number of threads, for as long as the
 /// program likes, handled by a pool's workers, and their outcomes received by one collector. For items that are all there, or come from an
@@ -56,14 +56,14 @@ use std::time::Duration;
 /// | [`rate`](FanOutBuilder::rate) | attempts | | not yet: the item waits, and no worker with it |
 /// | [`breaker`](FanOutBuilder::breaker) | attempts | | open: `Rejected`, or with [`breaker_waits`](FanOutBuilder::breaker_waits) the item waits |
 /// | handler | attempts | | `Ok`: the outcome |
-/// | [`attempt_timeout`](FanOutBuilder::attempt_timeout) | the attempt | its begin | [`time_left`](crate::time_left) tells the handler, which is not interrupted |
-/// | [`hedge_after`](FanOutBuilder::hedge_after) | the attempt | its begin | once more, at the same time; the first `Ok` is the answer |
+/// | [`attempt_timeout`](FanOutBuilder::attempt_timeout) | the attempt | its start | [`time_left`](crate::time_left) tells the handler, which is not interrupted |
+/// | [`hedge_after`](FanOutBuilder::hedge_after) | the attempt | its start | once more, at the same time; the first `Ok` is the answer |
 /// | [`retry`](FanOutBuilder::retry) | attempts of the item | the first attempt | again, after a delay; or no more: the last error is the outcome |
 /// | [`dead_letter`](FanOutBuilder::dead_letter) | items | | gets what ends without a result, with its history |
 /// | [`on_error`](FanOutBuilder::on_error) | items | the service's start | so many failures end the service |
 ///
-/// A service without any of these has none of their code in its way. With a retry and a breaker that never have anything to do an item costs 6
-/// to 25 ns more (`cargo bench -p benches --bench service -- policies`).
+/// A service without any of these has none of their code in its way. With a retry and a breaker that never have anything to do an item costs
+/// some tens of nanoseconds more at most (`cargo bench -p benches --bench service -- policies`).
 #[derive(Debug)]
 pub struct FanOut(());
 
@@ -133,7 +133,8 @@ impl FanOut {
     ///
     /// # Errors
     ///
-    /// `start` refuses a `max` of 0 and one above the window, which would never be full.
+    /// `start` refuses a `max` of 0 and one above the window, which would never be full; and every option about failures, and `clock`, but not
+    /// [`on_error`](FanOutBuilder::on_error).
     ///
     /// # Examples
     ///

@@ -185,7 +185,7 @@ impl Control<'_> {
     /// * An item is **stuck** once its handler has run for [`stuck_after`](crate::FanOutBuilder::stuck_after), from the first check that saw
     ///   it; so the second check after the limit names it at the latest. All threads that run items of this service are watched, those that help too,
     ///   and no others of a shared pool: whether that has workers to spare is told by the pool's health.
-    /// * **Threads are missing** if the service has workers of its own.
+    /// * **Missing threads** are reported only of a service that has workers of its own.
     /// * A **breaker is open** as long as it refuses calls. It is not while it lets probes through.
     /// * The **collector has stopped** if the output was dropped before the last outcome was taken, and it does **not collect** if the window is full with
     ///   what is done and nothing was taken for `stuck_after`.

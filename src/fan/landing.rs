@@ -66,7 +66,8 @@ pub struct ServiceCounts {
     pub panicked: u64,
     /// Its deadline passed before it was done.
     pub expired: u64,
-    /// Not started, or not tried again, because a circuit breaker was open.
+    /// Not started, or not tried again, because a circuit breaker was open; of a consumer, also messages that could not be decoded or were
+    /// delivered too often.
     pub rejected: u64,
     /// Not started, or not tried again, because the service was stopped.
     pub cancelled: u64,

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub struct Outcome<R, E> {
     /// The item's number, as `send` returned it.
     pub seq: u64,
-    /// How often the handler was called for it.
+    /// How many attempts were made at it; 0 if none. A second one by [`hedge_after`](crate::FanOutBuilder::hedge_after) is part of the first.
     pub attempts: u32,
     /// From acceptance to start, of the last attempt. Items that take under a microsecond share looks at the clock; there this, too long or
     /// too short, is off by what some dozen such items take.

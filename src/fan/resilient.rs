@@ -15,7 +15,11 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     ///
     /// # Default
     ///
-    /// None. Zero is refused by `start`.
+    /// None.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses it for a handler of batches, and zero.
     ///
     /// # Examples
     ///
@@ -45,7 +49,11 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     ///
     /// # Default
     ///
-    /// None. Zero is refused by `start`.
+    /// None.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses it for a handler of batches, and zero.
     ///
     /// # Examples
     ///
@@ -67,11 +75,16 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
         self
     }
 
-    /// Where the policies of this service read the time, and its outcomes' times.
+    /// Where the time is read by the policies of this service, by [`health`](crate::Control::health), and for [`Outcome::queued`](crate::Outcome::queued).
+    /// [`Outcome::ran`](crate::Outcome::ran) goes by the system's clock.
     ///
     /// # Default
     ///
     /// [`Clock::system`].
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses it for a handler of batches.
     ///
     /// # Examples
     ///
@@ -88,14 +101,19 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
         self
     }
 
-    /// Hands every item that ends without a result to `sink`, before its outcome is delivered: with its errors by attempt, counted from 1, the
-    /// last of which is that of the outcome. Each item is cloned before its handler is called.
+    /// Hands every item that ends without a result to `sink`, before its outcome is delivered: with its errors by attempt, those of the first 15
+    /// and the last, which is that of the outcome. Attempts are counted from 1; an item that ends before its first has one error, with the
+    /// number 0. Each item is cloned before its handler is called.
     ///
     /// An item that was cancelled comes, too: there are as many calls as outcomes that are errors, but for those that a stage
     /// before has passed on, of which there is no item, and those whose clone panicked.
     ///
     /// `sink` runs on whichever thread has the item, several at a time. A panic of it is counted as
     /// [`contained`](crate::ServiceCounts::contained) and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `start` refuses it for a handler of batches.
     ///
     /// # Examples
     ///

@@ -55,8 +55,8 @@ pub enum Help {
 /// | `LeastLoaded` | the worker with the least queued and running | close to `Shared`, with the worker's own state |
 /// | [`by_key`](Route::by_key) | the worker of the key: *static shards* | all items of a key on one worker, in order; the others of its shard wait behind a slow one; the number of shards is fixed |
 ///
-/// All but `Shared` give each worker a queue and, with [`builder_init`](crate::FanOut::builder_init), a state of its own. On a shared pool there are as
-/// many such lanes as workers (or as the limit says), and any worker may serve a lane, one at a time.
+/// All but `Shared` give each worker a *lane*: a queue and, with [`builder_init`](crate::FanOut::builder_init), a state of its own. On a shared pool there are as
+/// many lanes as workers (or as the limit says), and any worker may serve a lane, one at a time.
 ///
 /// The other flavour of keys, *strands*, is the option [`key`](crate::FanOutBuilder::key): items of a key in order, one at a time, on
 /// any free worker. A slow key then holds up nobody else, and the pool may be resized; but a worker has no state for the key.

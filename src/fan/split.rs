@@ -135,7 +135,7 @@ where
     ///
     /// # Errors
     ///
-    /// If `buffer` is 0, or the operating system refuses the thread `<name>-collector`; the service is stopped then.
+    /// If `buffer` is not 1 to 1,048,576, `N` is 0, or the operating system refuses the thread `<name>-collector`; the service is stopped then.
     ///
     /// # Examples
     ///

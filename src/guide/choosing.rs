@@ -117,7 +117,7 @@
 //!
 //! # Group and submit: a bulkhead, and one result
 //!
-//! A group has options of its own and the verbs of the pool. With a limit it is a bulkhead: whatever happens in it takes no more
+//! A group has options of its own, and spawns, submits, scopes and maps as the pool does. With a limit it is a bulkhead: whatever happens in it takes no more
 //! than so many threads.
 //!
 //! ```

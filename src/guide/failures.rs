@@ -59,7 +59,7 @@
 //! | [`attempt_timeout`](crate::FanOutBuilder::attempt_timeout) | how long may this attempt take? | none | [`time_left`] tells the handler |
 //! | [`hedge_after`](crate::FanOutBuilder::hedge_after) | does it take unusually long? | none | a second attempt beside it |
 //! | [`retry`](crate::FanOutBuilder::retry) | is the error worth another attempt, now, at this price? | one attempt | the item waits, or the error is final |
-//! | [`dead_letter`](crate::FanOutBuilder::dead_letter) | | none | gets the item, with the errors of all attempts |
+//! | [`dead_letter`](crate::FanOutBuilder::dead_letter) | | none | gets the item, with the errors of its first 15 attempts and the last |
 //! | [`on_error`](crate::FanOutBuilder::on_error) | is that one too many? | `CollectAll` | the service stops |
 //!
 //! An item that waits sits in the pool's timer, holds no worker, and keeps its place in window, order and key.

@@ -54,7 +54,7 @@
 //! | a control channel beside input and output | [`Control`]: pause, resume, resize, drain, stop | [`shutdown`] |
 //! | a result that holds an error | [`Outcome`], [`TaskError`] | [`failures`] |
 //! | errors aggregated | [`Errors`], [`OnError`] | [`failures`] |
-//! | circuit breaker: closed, open, half open | [`CircuitBreaker`], [`Breakers`] | [`failures`] |
+//! | circuit breaker: closed, open, half-open | [`CircuitBreaker`], [`Breakers`] | [`failures`] |
 //! | objects used again | [`ObjectPool`] | [`backpressure`] |
 //! | throughput, latency, error rate, utilisation, queue length | [`Metrics`], [`Rates`] | [`observing`] |
 //! | health checks | [`Health`] | [`observing`] |

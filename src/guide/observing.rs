@@ -120,7 +120,7 @@
 //!
 //! # Progress
 //!
-//! A map calls [`progress`](crate::Map::progress) on the calling thread, at most ten times a second and once at the end. A service has
+//! A map calls [`progress`](crate::Map::progress) on the calling thread, at most ten times a second and once more when all is delivered. A service has
 //! [`Control::progress`]; say [`expect_items`](crate::Control::expect_items) and it tells how long the rest takes.
 //!
 //! ```

@@ -97,7 +97,7 @@
 //!
 //! # Tasks that block
 //!
-//! A worker that waits for a disk or a peer is not there for others. [`blocking`] tells an elastic pool so: if tickets wait and no
+//! A worker that waits for a disk or a peer is not there for others. [`blocking`] tells an elastic pool so: if tasks wait and no
 //! worker is idle, it starts another one at once, up to `max`. In a pool of fixed size, and outside of a pool, it is a plain call.
 //!
 //! ```

@@ -18,7 +18,7 @@ pub(super) enum Place<'env> {
 
 /// A map that is still to run: options, then one of the terminal methods.
 ///
-/// Made by [`Pool::map`](crate::Pool::map), [`Group::map`](crate::Group::map) and [`Scope::map`](crate::Scope::map). The types
+/// Made by [`Pool::map`](crate::Pool::map), [`Pool::map_init`](crate::Pool::map_init), [`Group::map`](crate::Group::map) and [`Scope::map`](crate::Scope::map). The types
 /// `W` and `E` follow from how it was made: what is done with each item, and whether the run can be
 /// [stopped](Stoppable).
 ///
@@ -195,7 +195,8 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     }
 
     /// Calls `report` with the number of delivered items and, where the source knows it, of all: on the calling thread, at most
-    /// ten times a second and once at the end.
+    /// ten times a second, and once more when all is delivered or the run is [stopped](Stopped). A run that ends by an error or a panic has no
+    /// last report.
     ///
     /// # Default
     ///

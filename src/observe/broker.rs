@@ -1,6 +1,6 @@
 //! What a consumer of messages counts.
 
-/// What became of the messages of a broker that a consumer takes, so far. Counters never fall.
+/// What became of the messages of a broker that a consumer takes, so far. Counts never fall; `in_hand` and `lag` are those of the moment.
 ///
 /// # Examples
 ///

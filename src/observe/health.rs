@@ -104,7 +104,7 @@ pub enum Reason {
         open: usize,
         /// The number of one of their keys, if there is one for each key.
         key: Option<u64>,
-        /// When the first of them admits a call again.
+        /// How long until the first of them admits a call again.
         retry_after: Duration,
     },
     /// There are fewer workers than there should be.
@@ -198,7 +198,7 @@ impl Health {
     }
 
     /// Whether to send more work. False while that would not be started soon: while it is closed, paused or
-    /// [`Status::Unhealthy`], its queue only grows, or its window is full and nobody collects. An open breaker, single stuck tasks and
+    /// [`Status::Unhealthy`], its queue only grows, its window is full and nobody collects, or its broker is lost. An open breaker, single stuck tasks and
     /// missing threads leave it ready.
     ///
     /// # Examples

@@ -67,7 +67,8 @@ pub struct TaskCounts {
     pub panicked: u64,
     /// Their deadline passed before they were done.
     pub expired: u64,
-    /// Not started, because a circuit breaker was open.
+    /// Not started, or not tried again, because a circuit breaker was open; of a consumer, also messages that could not be decoded or were
+    /// delivered too often.
     pub rejected: u64,
     /// Not started, because of a token, of another task's failure, or of a stop.
     pub cancelled: u64,
@@ -184,7 +185,7 @@ impl TaskCounts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct WorkerCounts {
-    /// Began, and have not run a task yet.
+    /// Run their start hook ([`on_start`](crate::Builder::on_start)).
     pub starting: usize,
     /// Wait for a task. Of a service, the workers that it may use and does not; on a shared pool they may be busy with
     /// others.
@@ -241,7 +242,7 @@ impl WorkerCounts {
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WorkerState {
-    /// It began, and has not run a task yet.
+    /// It runs its start hook.
     Starting,
     /// It waits for a task.
     Idle,
@@ -311,7 +312,7 @@ impl WorkerMetrics {
     }
 }
 
-/// One queue of a service that has several, or its only one; see [`Route`](crate::Route).
+/// One lane of a service, or the only queue of one with [`Route::Shared`](crate::Route::Shared).
 ///
 /// # Examples
 ///

@@ -30,7 +30,7 @@ pub struct Progress {
     pub done: u64,
     /// Of that, what did not succeed: failed, panicked, expired, rejected, cancelled or discarded.
     pub failed: u64,
-    /// What was accepted and has not ended.
+    /// What was accepted and has not ended. Unlike [`Control::in_flight`](crate::Control::in_flight), without outcomes that wait to be taken.
     pub in_flight: u64,
     /// How much there will be in all, if that is known.
     pub total: Option<u64>,

@@ -7,7 +7,7 @@ use crate::sync::Arc;
 
 /// Runs `wait`, which blocks for long, and lets the pool of the calling worker use another thread meanwhile.
 ///
-/// If tickets wait and no worker is idle, an elastic pool ([`Workers::Elastic`](crate::Workers::Elastic)) starts a worker at once, without
+/// If tasks wait and no worker is idle, an elastic pool ([`Workers::Elastic`](crate::Workers::Elastic)) starts a worker at once, without
 /// waiting for its `target_wait`, up to its `max`; and it does so as well for a task that comes while all of its workers are in here.
 /// When `wait` returns, the thread goes on with its task, whatever the number of the others; those that are not needed leave after the
 /// pool's `keep_alive`.

@@ -51,9 +51,9 @@ pub enum Workers {
     /// One per CPU: for tasks that compute.
     #[default]
     CpuBound,
-    /// Two per CPU: for tasks that mostly wait.
+    /// Two per CPU: for tasks that wait for about half of their time.
     IoBound,
-    /// One and a half per CPU, rounded up.
+    /// One and a half per CPU, rounded up: for tasks that wait for about a third of their time.
     Mixed,
     /// As many as the tasks need, within bounds.
     Elastic(Elastic),
@@ -182,7 +182,7 @@ impl Builder {
         self
     }
 
-    /// What the threads' names begin with; a dash and the worker's index follow.
+    /// The pool's name, in health and metrics, and what its threads' names begin with; a dash and the worker's index follow.
     ///
     /// # Default
     ///
@@ -244,7 +244,8 @@ impl Builder {
         self
     }
 
-    /// Where an elastic pool, and [`health`](Pool::health), read the time; a test gives it a [`ManualClock`](crate::testing::ManualClock).
+    /// Where the time is read by an elastic pool, [`follow_cpus`](Builder::follow_cpus), [`health`](Pool::health) and
+    /// [`Metrics::oldest_wait`](crate::Metrics::oldest_wait); a test gives it a [`ManualClock`](crate::testing::ManualClock).
     ///
     /// # Default
     ///

@@ -38,13 +38,13 @@ impl Pool {
 
     /// Changes the number of workers while tasks run; none is lost.
     ///
-    /// Growing starts threads before it returns. Shrinking returns at once: a worker that leaves finishes the task it
+    /// Growing starts threads, and waits for their start hooks, before it returns. Shrinking returns at once: a worker that leaves finishes the task it
     /// runs first, and in a paused pool it leaves after the pause. May be called from a task. An elastic pool goes on from there by itself;
     /// in one, threads that were told to leave and have not count towards its `max`, so fewer may be started than were asked for.
     ///
     /// # Errors
     ///
-    /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS` or the bounds of an elastic pool, the pool is sharded or closed, or a thread or its
+    /// [`ResizeError`] if the number is not in `1..=MAX_WORKERS` or, in an elastic pool, between its `min` (at least 1) and its `max`, the pool is sharded or closed, or a thread or its
     /// start hook failed. After a failed hook the workers' indices may have a gap, which the next growth fills.
     ///
     /// # Examples

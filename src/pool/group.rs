@@ -132,7 +132,7 @@ impl<'pool> GroupBuilder<'pool> {
         self
     }
 
-    /// A name that receipts show.
+    /// The group's name, in receipts, health, metrics and spans.
     ///
     /// # Default
     ///
@@ -177,7 +177,7 @@ impl<'pool> GroupBuilder<'pool> {
     }
 }
 
-/// A group of tasks with options of their own and the verbs of [`Pool`]. Dropping it changes nothing for its tasks.
+/// A group of tasks with options of their own. It spawns, submits, scopes and maps as its [`Pool`] does. Dropping it changes nothing for its tasks.
 ///
 /// # Examples
 ///

@@ -15,7 +15,7 @@ impl Pool {
     ///
     /// # Cost
     ///
-    /// One or two nanoseconds for a nested fork, a few for the first three levels, and 25 for the outermost. A context
+    /// Some nanoseconds for a nested fork, a few more for the first three levels, and 25 for the outermost. A context
     /// that forks more than 8 times within a beat, below its first three levels, does so without offering the further
     /// right halves. A thread of its own, `<pool name>-timer`, is started by the first `join`; it ticks while somebody
     /// joins and for 10 ms after. If it cannot be started everything runs on the caller.

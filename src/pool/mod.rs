@@ -66,12 +66,12 @@ pub fn current_worker() -> Option<usize> {
 /// Owns worker threads and hands them tasks.
 ///
 /// Dropping a pool shuts it down as [`shutdown`](Pool::shutdown) does: accepted tasks run, then every thread is joined.
-/// A pool that uses no thread's time costs none: idle workers block.
+/// An idle pool uses no CPU time: its workers block.
 ///
 /// # Blocking
 ///
-/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, `join`,
-/// `broadcast`, `wait_idle`, the shutdowns and dropping wait.
+/// `spawn`, `submit` and everything that only queues never blocks on other tasks. `scope`, `try_scope`, the terminals of a map, `join`,
+/// `join_all`, `broadcast`, `wait_idle`, the shutdowns and dropping wait. `resize` waits for start hooks.
 ///
 /// # Examples
 ///

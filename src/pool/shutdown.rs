@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Ran to their end.
+    /// Ran to their end without a panic, as [`TaskCounts::finished`](crate::TaskCounts::finished).
     pub ran: usize,
     /// Panicked, also while being dropped unrun.
     pub panicked: usize,

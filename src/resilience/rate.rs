@@ -16,7 +16,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// So many permits in a time, and a few at once.
+/// A rate limit, by a token bucket: so many permits in a time, evenly spaced, and up to a burst of them at once.
 ///
 /// Permits are given in the order in which they are asked for. Clones are the same limit. Whoever has waited for a permit and does not
 /// use it within the time of a burst and one second, because the clock has jumped or there was no thread, asks for another.
@@ -300,7 +300,7 @@ impl fmt::Debug for RateLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimited {
-    /// Until there is one, if nobody else takes it.
+    /// How long until there is one, if nobody else takes it.
     pub retry_after: Duration,
 }
 

@@ -139,7 +139,7 @@ where
     /// |---|---|
     /// | `fanpool-reason` | `failed`, `panicked`, `expired` or `wrong-batch`: of the handler, after all attempts; `undecodable`; `too-many-deliveries`; `unencodable` or `result-refused`: of the result |
     /// | `fanpool-error` | the text of the last error, at most 1,024 bytes |
-    /// | `fanpool-attempts` | how often the handler was called, this time |
+    /// | `fanpool-attempts` | how many attempts were made, this time |
     /// | `fanpool-history` | a line for each of the first 15 attempts and the last: its number and its error; at most 5,120 bytes |
     /// | `fanpool-deliveries` | the how many-th delivery it was, as far as the engine counts |
     /// | `fanpool-position` | the engine, and where the message stood |

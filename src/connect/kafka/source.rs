@@ -23,7 +23,8 @@ use std::time::Duration;
 /// delivered again is at most its [`span`](KafkaSource::span) a partition.
 ///
 /// - `Position`: `partition` counts topic and partition in the order in which the source has seen them, `offset` is Kafka's, `session` the
-///   assignment. Acknowledging is late once the partition was taken away.
+///   assignment. Acknowledging is late once the partition was taken away. A source that is out of its group and has not polled since has not
+///   heard of that: it counts what it acknowledges then, and the cluster refuses the commit.
 /// - `nack`: Kafka has no way to hand one message back. It is not committed, nor what comes behind it, and is delivered again once
 ///   this source has closed or lost the partition.
 /// - `attempt` is always 1, since Kafka does not count.

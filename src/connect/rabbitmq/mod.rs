@@ -41,6 +41,10 @@ const ENGINE: &str = "rabbitmq";
 /// addresses are tried in turn, from the first, whenever a connection is made; names are resolved anew each time. If one of them is away and
 /// another one refuses, that counts as away. An address that cannot be read is refused when a source or sink is opened.
 ///
+/// # Threads
+///
+/// The client has one thread for each connection, which ends with it, and two for the whole process, which stay.
+///
 /// # Messages
 ///
 /// | Message | AMQP |

@@ -90,7 +90,7 @@ impl Machine {
         if let Phase::Open { until } = self.phase { Some(until) } else { None }
     }
 
-    /// Room for one more probe of a breaker that is open for long enough, or half open; else a refusal.
+    /// Room for one more probe of a breaker that is open for long enough, or half-open; else a refusal.
     pub(super) fn admit(&mut self, options: &Options, now: &mut Now<'_>) -> Result<Ticket, BreakerOpen> {
         let free_at = self.free_at(options, now);
         let now = now.get();

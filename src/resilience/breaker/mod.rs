@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 /// * *Closed*: calls are admitted. Once the share of failures among the last of them reaches
 ///   [`failure_rate`](CircuitBreakerBuilder::failure_rate), the breaker opens.
 /// * *Open*: no call is admitted for [`open_for`](CircuitBreakerBuilder::open_for).
-/// * *Half open*: the first to ask after that time finds the breaker half open. [`probes`](CircuitBreakerBuilder::probes) calls are admitted,
+/// * *Half-open*: the first to ask after that time finds the breaker half-open. [`probes`](CircuitBreakerBuilder::probes) calls are admitted,
 ///   exactly so many, whoever asks at the same time. If all of them succeed, the breaker closes and has forgotten what it knew; if
 ///   one fails, it opens again.
 ///
@@ -122,7 +122,7 @@ impl CircuitBreaker {
     ///
     /// # Errors
     ///
-    /// [`BreakerOpen`] if the breaker is open, or half open and as many calls probe as may.
+    /// [`BreakerOpen`] if the breaker is open, or half-open and as many calls probe as may.
     ///
     /// # Examples
     ///
@@ -177,7 +177,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// What state it is in. It is open until somebody asks for admission after its time, and half open from then on.
+    /// What state it is in. It is open until somebody asks for admission after its time, and half-open from then on.
     ///
     /// # Examples
     ///

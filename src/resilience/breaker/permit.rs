@@ -121,7 +121,7 @@ impl fmt::Debug for Permit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BreakerOpen {
-    /// Until when it is of no use to ask again: until calls are admitted to probe, or, if as many as may be are out, until the
+    /// How long it is of no use to ask again: until calls are admitted to probe, or, if as many as may be are out, until the
     /// first of them is given up. It may be earlier, if those answer.
     pub retry_after: Duration,
 }

@@ -209,7 +209,8 @@ pub fn i3_positions_of_an_ended_session_settle_nothing(broker: &dyn Broker) {
     nothing_else(broker, &queue, member, 100..120);
 }
 
-/// Whether a source that does not poll loses what it has in hand is up to the engine; but not both have it.
+/// Whether a source that does not poll loses what it has in hand is up to the engine; but not both have it. Where a group is what decides, the
+/// source may be out of it and not have heard of that: it counts what it acknowledges, and the broker does not.
 pub fn i3_a_stalled_source_and_its_heir_settle_each_message_once(broker: &dyn Broker) {
     let queue = queue(broker, "stalled");
     send(broker, &queue, 0..10);
@@ -222,8 +223,17 @@ pub fn i3_a_stalled_source_and_its_heir_settle_each_message_once(broker: &dyn Br
         came.extend(heir.poll(100, Duration::from_millis(100)));
     }
     let late = stalled.ack(&held);
-    assert_eq!(heir.ack(&came), came.len());
-    assert!(late + came.len() <= 10, "{late} by the stalled one and {} by the heir", came.len());
+    if broker.acknowledges_each() {
+        assert_eq!(heir.ack(&came), came.len());
+        assert!(late + came.len() <= 10, "{late} by the stalled one and {} by the heir", came.len());
+    } else {
+        // What it may acknowledge is committed by then.
+        let _ = stalled.settler.close();
+        let (open, mut has) = (broker.unacknowledged(&queue), numbers(&came));
+        has.dedup();
+        assert!(open >= has.len() as u64, "{open} are open, and the heir has {}", has.len());
+        heir.ack(&came);
+    }
     drop(stalled);
     drain(broker, &queue, heir);
 }
