@@ -80,7 +80,7 @@ impl Commits {
             if self.flush(last.to_vec(), deadline) {
                 return true;
             }
-            // Who waits in a rebalance with something last keeps this member from being let in again.
+            // Who waits in a rebalance with something last keeps this member from being let in again, and the next rebalance from its end.
             let is_out = !last.is_empty() && self.failure().is_some_and(is_out);
             let has_ended = {
                 let desk = self.desk.lock();
@@ -179,10 +179,10 @@ fn run(member: &Member, consumer: &Consumer) {
     }
 }
 
-/// Whether the group takes this member for gone.
+/// Whether the group takes this member for gone, or waits for it to join again.
 fn is_out(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, UnknownMemberId};
-    matches!(code, UnknownMemberId | IllegalGeneration | FencedInstanceId)
+    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    matches!(code, UnknownMemberId | IllegalGeneration | FencedInstanceId | RebalanceInProgress)
 }
 
 /// Of each partition the commit of its newest session: one that was taken away may have come back before it was committed last.
