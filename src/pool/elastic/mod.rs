@@ -56,7 +56,7 @@ use std::time::Duration;
 /// refusal, at most 10 s. Meanwhile the workers that are there go on. If the thread that keeps these times is refused as well, the next task
 /// that comes asks again.
 ///
-/// While the pool is paused it does not grow.
+/// While the pool is paused it does not grow by itself.
 ///
 /// # Examples
 ///

@@ -1,4 +1,41 @@
-use super::{Commit, newest};
+use super::{Commit, Commits, newest};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::time::Duration;
+
+/// Settles with a committer that fails so first, and succeeds then; whether it was settled, and by how many commits.
+fn settled(last: &[Commit], failure: RDKafkaErrorCode) -> (bool, usize) {
+    let commits = Commits::new(Duration::from_secs(3_600));
+    std::thread::scope(|s| {
+        let committer = s.spawn(|| {
+            let mut made = 0;
+            while let Some((_, ticket)) = commits.next(None) {
+                made += 1;
+                let mut desk = commits.desk.lock();
+                desk.served = ticket;
+                desk.failure = (made == 1).then_some(KafkaError::ConsumerCommit(failure));
+                drop(desk);
+                commits.changed.notify_all();
+            }
+            commits.desk.lock().ended = true;
+            commits.changed.notify_all();
+            made
+        });
+        let settled = commits.settle(last, None);
+        commits.stop(None);
+        (settled, committer.join().unwrap())
+    })
+}
+
+#[test]
+fn who_is_taken_partitions_from_does_not_wait_for_a_group_that_waits_for_it() {
+    use RDKafkaErrorCode::{FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    let last = [Commit { partition: 0, session: 1, next: 7, entries: 1 }];
+    for failure in [FencedInstanceId, IllegalGeneration, RebalanceInProgress, UnknownMemberId] {
+        assert_eq!(settled(&last, failure), (false, 1), "{failure}");
+    }
+    assert_eq!(settled(&last, RDKafkaErrorCode::RequestTimedOut), (true, 2));
+    assert_eq!(settled(&[], RebalanceInProgress), (true, 2), "without anything to give away it joins again meanwhile");
+}
 
 #[test]
 fn the_newest_session_of_a_partition_is_committed() {
