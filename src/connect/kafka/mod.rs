@@ -68,7 +68,7 @@ pub struct Kafka {
     /// An option that was set though the engine owns it.
     refused: Option<&'static str>,
     connect_timeout: Duration,
-    request_timeout: Duration,
+    response_timeout: Duration,
 }
 
 impl Kafka {
@@ -86,7 +86,7 @@ impl Kafka {
             options: Vec::new(),
             refused: None,
             connect_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(10),
         }
     }
 
@@ -151,11 +151,11 @@ impl Kafka {
     /// ```
     /// # use fanpool::connect::Kafka;
     /// # use std::time::Duration;
-    /// let kafka = Kafka::new(["localhost:9092"]).request_timeout(Duration::from_secs(30));
+    /// let kafka = Kafka::new(["localhost:9092"]).response_timeout(Duration::from_secs(30));
     /// ```
     #[must_use]
-    pub fn request_timeout(mut self, time: Duration) -> Kafka {
-        self.request_timeout = time;
+    pub fn response_timeout(mut self, time: Duration) -> Kafka {
+        self.response_timeout = time;
         self
     }
 
@@ -196,7 +196,7 @@ impl fmt::Debug for Kafka {
             .field("servers", &self.servers)
             .field("options", &self.options.iter().map(shown).collect::<Vec<_>>())
             .field("connect_timeout", &self.connect_timeout)
-            .field("request_timeout", &self.request_timeout)
+            .field("response_timeout", &self.response_timeout)
             .finish()
     }
 }

@@ -91,7 +91,7 @@ impl Kafka {
             .set("bootstrap.servers", self.servers.join(","))
             .set("client.id", "fanpool")
             .set("allow.auto.create.topics", "false")
-            .set("socket.timeout.ms", millis(self.request_timeout.clamp(SHORTEST, LONGEST)))
+            .set("socket.timeout.ms", millis(self.response_timeout.clamp(SHORTEST, LONGEST)))
             .set("socket.connection.setup.timeout.ms", millis(self.connect_timeout.max(Duration::from_secs(1))))
             .set("reconnect.backoff.max.ms", "1000");
         own.iter().for_each(|(name, value)| {
@@ -104,7 +104,7 @@ impl Kafka {
     }
 
     pub(super) fn delivery_timeout(&self) -> String {
-        millis(self.request_timeout)
+        millis(self.response_timeout)
     }
 
     pub(super) fn redacted(&self, text: &str) -> String {

@@ -112,7 +112,7 @@ impl KafkaSink {
     /// Hands these over and waits for all reports. Returns those that failed in the order of their indexes.
     fn send(&mut self, messages: &[Message], from: usize) -> Result<Vec<(usize, Code)>, ConnectError> {
         let Some(producer) = &self.producer else { return Err(lost("it is closed")) };
-        let deadline = now().checked_add(self.kafka.request_timeout.saturating_add(GRACE));
+        let deadline = now().checked_add(self.kafka.response_timeout.saturating_add(GRACE));
         let round = {
             let mut state = self.reports.state.lock();
             state.round += 1;

@@ -189,7 +189,7 @@ impl Source for KafkaSource {
             table: self.table.clone(),
             commits: Commits::new(self.commit_interval),
             bell: Arc::new(Bell::default()),
-            patience: self.kafka.request_timeout,
+            patience: self.kafka.response_timeout,
             seen: Mutex::new(Seen::default()),
         });
         let consumer = Arc::new(self.consumer(&member)?);

@@ -163,7 +163,7 @@ impl Connector {
 
     /// Asks for the queue, which answers after what it was told before.
     fn ask(&self, live: &mut Live, to: Option<Sender<Result<(), ConnectError>>>) {
-        let (channel, queue, timeout) = (live.channel.clone(), self.queue.clone(), self.settings.timeout);
+        let (channel, queue, timeout) = (live.channel.clone(), self.queue.clone(), self.settings.response_timeout);
         let asked = async move {
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             within(timeout, channel.queue_declare(queue.into(), passive, FieldTable::default())).await
@@ -188,7 +188,7 @@ impl Connector {
     }
 
     async fn consume(&self, connected: &Connected) -> Result<(Channel, Consumer, u64), Fault> {
-        let time = self.settings.timeout;
+        let time = self.settings.response_timeout;
         let channel = within(time, connected.connection.create_channel()).await?;
         within(time, channel.basic_qos(self.window, BasicQosOptions { global: false })).await?;
         let mut options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
@@ -214,7 +214,7 @@ impl Connector {
             // The broker has cancelled: the queue was deleted, or has moved.
             let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
             let asked = live.channel.queue_declare(self.queue.as_str().into(), passive, FieldTable::default());
-            return match within(self.settings.timeout, asked).await {
+            return match within(self.settings.response_timeout, asked).await {
                 Ok(_) => lost(format!("{}: {}: the broker has cancelled", live.connected.place, self.at())),
                 Err(fault) if fault.code() == Some(404) => {
                     refused(format!("{} was deleted", self.at()), "create it, and start this consumer again")

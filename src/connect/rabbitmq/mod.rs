@@ -210,8 +210,8 @@ impl RabbitMq {
     ///
     /// As for [`connect_timeout`](RabbitMq::connect_timeout).
     #[must_use]
-    pub fn timeout(mut self, time: Duration) -> RabbitMq {
-        self.settings.timeout = time;
+    pub fn response_timeout(mut self, time: Duration) -> RabbitMq {
+        self.settings.response_timeout = time;
         self
     }
 
@@ -290,14 +290,14 @@ impl RabbitMq {
 /// Places, no credentials.
 impl fmt::Debug for RabbitMq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { addresses, vhost, name, connect_timeout, timeout, heartbeat, .. } = &self.settings;
+        let Settings { addresses, vhost, name, connect_timeout, response_timeout, heartbeat, .. } = &self.settings;
         let places: Vec<_> = addresses.iter().map(|address| address.as_ref().map(Address::place)).collect();
         f.debug_struct("RabbitMq")
             .field("addresses", &places)
             .field("vhost", vhost)
             .field("name", name)
             .field("connect_timeout", connect_timeout)
-            .field("timeout", timeout)
+            .field("response_timeout", response_timeout)
             .field("heartbeat", heartbeat)
             .finish_non_exhaustive()
     }

@@ -120,7 +120,7 @@ impl Publisher {
     }
 
     async fn prepare(&self, connected: &Connected) -> Result<Channel, Fault> {
-        let (time, none) = (self.settings.timeout, FieldTable::default());
+        let (time, none) = (self.settings.response_timeout, FieldTable::default());
         let channel = within(time, connected.connection.create_channel()).await?;
         match self.route.exchange.as_str() {
             "" => {
@@ -213,7 +213,7 @@ impl Publisher {
                 }
                 .await
             };
-            outcome.add(within(self.settings.timeout, confirm).await);
+            outcome.add(within(self.settings.response_timeout, confirm).await);
             if matches!(outcome.fault, Some(Fault::Late(_))) {
                 break;
             }

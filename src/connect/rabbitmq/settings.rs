@@ -15,7 +15,7 @@ pub(super) struct Settings {
     pub(super) vhost: Option<String>,
     pub(super) name: String,
     pub(super) connect_timeout: Duration,
-    pub(super) timeout: Duration,
+    pub(super) response_timeout: Duration,
     pub(super) heartbeat: Duration,
     /// In PEM.
     pub(super) certificates: Option<String>,
@@ -29,7 +29,7 @@ impl Settings {
             vhost: None,
             name: "fanpool".into(),
             connect_timeout: Duration::from_secs(10),
-            timeout: Duration::from_secs(30),
+            response_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(10),
             certificates: None,
         }
@@ -44,7 +44,7 @@ impl Settings {
         }
         let heartbeat = usize::try_from(self.heartbeat.as_secs()).unwrap_or(usize::MAX);
         BuildError::check("heartbeat", heartbeat, 1..=usize::from(u16::MAX))?;
-        for (option, time) in [("connect_timeout", self.connect_timeout), ("timeout", self.timeout)] {
+        for (option, time) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)] {
             if time.is_zero() {
                 return Err(BuildError::NotInRange { option, value: 0.0, allowed: "more than 0 seconds" }.into());
             }
@@ -54,6 +54,6 @@ impl Settings {
 
     /// For how long a goodbye is waited for, by whoever closes or drops.
     pub(super) fn goodbye(&self) -> Duration {
-        self.timeout.min(Duration::from_secs(2))
+        self.response_timeout.min(Duration::from_secs(2))
     }
 }

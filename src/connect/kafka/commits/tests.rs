@@ -22,7 +22,7 @@ fn settled(last: &[Commit], failure: RDKafkaErrorCode) -> (bool, usize) {
         });
         let settled = commits.settle(last, None);
         commits.stop(None);
-        (settled, committer.join().unwrap())
+        (settled, committer.join().unwrap_or_default())
     })
 }
 

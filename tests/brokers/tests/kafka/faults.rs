@@ -22,7 +22,7 @@ fn i1_a_broker_that_is_away_and_comes_back() {
     let mock = partition(20);
     let mut open = Open::new(mock.member("t"), 20);
     let taken = open.take(10);
-    let mut known = mock.kafka().request_timeout(Duration::from_secs(1)).sink("t");
+    let mut known = mock.kafka().response_timeout(Duration::from_secs(1)).sink("t");
     known.open().unwrap();
     mock.down(true);
     // Until it is noticed, what was fetched may come.
@@ -66,7 +66,7 @@ fn i1_a_broker_that_is_away_and_comes_back() {
 #[test]
 fn i1_a_source_can_be_closed_while_the_broker_is_away() {
     let mock = partition(20);
-    let kafka = mock.kafka().request_timeout(Duration::from_secs(2));
+    let kafka = mock.kafka().response_timeout(Duration::from_secs(2));
     let mut open = Open::new(kafka.source(["t"], "t-group").commit_interval(Duration::from_secs(3_600)), 20);
     let taken = open.take(10);
     mock.down(true);

@@ -82,13 +82,13 @@ fn any_time_may_be_given() {
     open.close();
     assert_eq!(mock.committed("t"), [20]);
     for time in [Duration::from_secs(400), Duration::from_secs(30 * 24 * 3_600), Duration::MAX] {
-        let kafka = mock.kafka().request_timeout(time).connect_timeout(time);
+        let kafka = mock.kafka().response_timeout(time).connect_timeout(time);
         kafka.sink("t").publish(&numbers(0..1)).unwrap();
         let mut open = Open::new(kafka.source(["t"], format!("g-{}", time.as_secs())), 1);
         open.take(1);
         open.close();
     }
-    let kafka = mock.kafka().request_timeout(Duration::ZERO);
+    let kafka = mock.kafka().response_timeout(Duration::ZERO);
     kafka.sink("t").open().unwrap();
     kafka.source(["t"], "g").open(1).unwrap();
 }
@@ -108,7 +108,7 @@ fn i1_what_was_refused_once_is_not_why_a_broker_is_away() {
     mock.ask(|cluster| {
         cluster.request_errors(Api::InitProducerId, &[Error::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED]);
     });
-    let mut sink = mock.kafka().request_timeout(Duration::from_secs(1)).sink("t");
+    let mut sink = mock.kafka().response_timeout(Duration::from_secs(1)).sink("t");
     let began = Instant::now();
     sink.publish(&numbers(0..1)).unwrap_err();
     while let Err(error) = sink.publish(&numbers(0..1)) {

@@ -37,7 +37,7 @@ fn alone() -> (&'static Server, RwLockWriteGuard<'static, ()>) {
 /// One that notices soon.
 fn impatient(server: &Server) -> RabbitMq {
     let seconds = Duration::from_secs;
-    server.client().heartbeat(seconds(1)).connect_timeout(seconds(2)).timeout(seconds(3))
+    server.client().heartbeat(seconds(1)).connect_timeout(seconds(2)).response_timeout(seconds(3))
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<Message> {

@@ -104,7 +104,7 @@ fn options_that_are_not_allowed_are_refused_before_anything_is_connected() {
         assert_eq!(option(broker.source("q").open(window).map(drop)), "window");
     }
     assert_eq!(option(open(&broker.clone().heartbeat(Duration::from_millis(900)), "q")), "heartbeat");
-    assert_eq!(option(broker.clone().timeout(Duration::ZERO).sink_to_queue("q").open()), "timeout");
+    assert_eq!(option(broker.clone().response_timeout(Duration::ZERO).sink_to_queue("q").open()), "response_timeout");
     assert_eq!(option(open(&broker.clone().connect_timeout(Duration::ZERO), "q")), "connect_timeout");
     assert!(broker.source("q").open(65_535).map(drop).unwrap_err().is_transient());
     refused(open(&RabbitMq::new("amqp://ann:wr0ng@"), "q"), &["address 1", "no host", "amqp://"]);
