@@ -34,8 +34,27 @@ struct Desk {
     served: u64,
     /// What the last commit failed with.
     failure: Option<KafkaError>,
+    /// The newest ticket of a commit that failed.
+    failed: u64,
     stop: bool,
     ended: bool,
+}
+
+impl Desk {
+    /// A commit is made that serves tickets up to this one.
+    fn made(&mut self, ticket: u64, result: Result<(), KafkaError>) {
+        self.served = ticket;
+        self.failure = result.err();
+        if self.failure.is_some() {
+            self.acknowledged = true;
+            self.failed = ticket;
+        }
+    }
+
+    /// Whether it was served, and not by a commit that failed: later ones may have succeeded before its holder looks.
+    fn is_settled(&self, ticket: u64) -> bool {
+        self.served >= ticket && self.failed < ticket
+    }
 }
 
 impl Commits {
@@ -70,17 +89,18 @@ impl Commits {
                 return false;
             }
         }
-        desk.served >= ticket && desk.failure.is_none()
+        desk.is_settled(ticket)
     }
 
     /// Commits these, and all that is contiguous, again and again until it succeeds: while a group is put together anew, a broker may refuse it
-    /// for a while. False if it is refused for good, the time is over or the committer has ended.
+    /// for a while. False if it is refused for good, the time is over or the committer has ended; with something last also if the group waits for
+    /// this member, which cannot join before this returns, or takes it for gone.
     pub(super) fn settle(&self, last: &[Commit], deadline: Option<Instant>) -> bool {
         loop {
             if self.flush(last.to_vec(), deadline) {
                 return true;
             }
-            // Who waits in a rebalance with something last keeps this member from being let in again, and the next rebalance from its end.
+            // Who waits keeps this member from being let in again, and the next rebalance from its end.
             let is_out = !last.is_empty() && self.failure().is_some_and(is_out);
             let has_ended = {
                 let desk = self.desk.lock();
@@ -170,11 +190,7 @@ fn run(member: &Member, consumer: &Consumer) {
         }
         let failed = result.is_err();
         due = now().checked_add(if failed { commits.interval.clamp(PAUSE, LONGEST_PAUSE) } else { commits.interval });
-        let mut desk = commits.desk.lock();
-        desk.served = ticket;
-        desk.acknowledged |= failed;
-        desk.failure = result.err();
-        drop(desk);
+        commits.desk.lock().made(ticket, result);
         commits.changed.notify_all();
     }
 }

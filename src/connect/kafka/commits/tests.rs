@@ -1,4 +1,4 @@
-use super::{Commit, Commits, newest};
+use super::{Commit, Commits, Desk, newest};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::time::Duration;
 
@@ -10,10 +10,8 @@ fn settled(last: &[Commit], failure: RDKafkaErrorCode) -> (bool, usize) {
             let mut made = 0;
             while let Some((_, ticket)) = commits.next(None) {
                 made += 1;
-                let mut desk = commits.desk.lock();
-                desk.served = ticket;
-                desk.failure = (made == 1).then_some(KafkaError::ConsumerCommit(failure));
-                drop(desk);
+                let result = if made == 1 { Err(KafkaError::ConsumerCommit(failure)) } else { Ok(()) };
+                commits.desk.lock().made(ticket, result);
                 commits.changed.notify_all();
             }
             commits.desk.lock().ended = true;
@@ -44,4 +42,17 @@ fn the_newest_session_of_a_partition_is_committed() {
     let mut batch = vec![commit(1, 3, 10), commit(2, 4, 5), commit(1, 6, 12), commit(0, 1, 7), commit(1, 8, 20)];
     newest(&mut batch);
     assert_eq!(batch, [commit(0, 1, 7), commit(1, 8, 20), commit(2, 4, 5)]);
+}
+
+#[test]
+fn a_commit_that_failed_is_not_taken_for_the_next_one() {
+    let mut desk = Desk { asked: 1, ..Desk::default() };
+    assert!(!desk.is_settled(1));
+    desk.made(1, Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RequestTimedOut)));
+    // What is acknowledged meanwhile is committed before the holder of the ticket looks; what was last is not in it.
+    desk.made(1, Ok(()));
+    assert!(!desk.is_settled(1));
+    desk.asked = 2;
+    desk.made(2, Ok(()));
+    assert!(desk.is_settled(2));
 }

@@ -7,6 +7,7 @@ on_both! {
     i3_a_rebalance_while_items_are_in_hand
     i3_a_rebalance_that_takes_all
     i3_what_was_done_before_a_rebalance_does_not_come_again
+    i3_what_a_source_acknowledges_that_was_put_out_stays_open
 }
 
 /// Opens a second one and polls both until it has got something; both may take all.
@@ -121,7 +122,39 @@ fn keeps_what_was_done(cluster: &dyn Cluster, topic: &str) -> bool {
         if there.is_superset(&one) || there.is_superset(&other) {
             return moved.iter().all(|it| it.position.offset >= 10);
         }
-        first.poll(1_000, Duration::from_millis(20));
+        if first.poll(1_000, Duration::from_millis(20)).iter().any(|it| it.position.offset < 10) {
+            return false;
+        }
         assert!(began.elapsed() < PATIENCE, "{}", moved.len());
     }
+}
+
+/// It is put out of its group, and has not heard of it: what it acknowledges the cluster refuses. Once it has joined again, it knows.
+fn i3_what_a_source_acknowledges_that_was_put_out_stays_open(cluster: &dyn Cluster) {
+    cluster.create_with("t", 2);
+    cluster.send("t", &numbers(0..20));
+    let kafka = cluster.kafka().set("max.poll.interval.ms", "6000");
+    let mut stalled = Open::new(kafka.source(["t"], "t-group"), 100);
+    let held = stalled.take(20);
+    let mut heir = Open::new(cluster.member("t"), 100);
+    let came = heir.take(20);
+    assert_eq!(sorted(&came), sorted(&held));
+    let _ = stalled.settler.ack(&held[..10].iter().map(|it| it.position).collect::<Vec<_>>()).unwrap();
+    let _ = stalled.settler.close();
+    assert_eq!(cluster.committed("t").iter().sum::<u64>(), 0, "the heir has them");
+    assert_eq!(heir.ack(&came), 20);
+    if cluster.regroups() {
+        // It joins again, in sessions that it has not had, and gets what was sent since.
+        cluster.send("t", &numbers(20..60));
+        let new = |it: &Delivery| held.iter().all(|old| old.position.session != it.position.session);
+        let began = Instant::now();
+        while !stalled.poll(100, Duration::from_millis(20)).iter().any(new) {
+            heir.poll(100, Duration::from_millis(20));
+            assert!(began.elapsed() < PATIENCE);
+        }
+        assert_eq!(stalled.ack(&held[10..]), 0);
+    }
+    drop(stalled);
+    heir.close();
+    assert!(cluster.committed("t").iter().sum::<u64>() >= 20);
 }
