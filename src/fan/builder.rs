@@ -70,7 +70,7 @@ impl<'a, T, W: Work<T>, P> FanOutBuilder<'a, T, W, P> {
     }
 
     /// How many items there may be between sending and receiving: queued, running, or done and not received. The bound is
-    /// exact.
+    /// exact. `start` refuses 0.
     ///
     /// # Default
     ///

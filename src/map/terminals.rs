@@ -44,7 +44,8 @@ where
     /// Collects the results into anything that can start empty and be extended: a vector, a string, a map, a pair of collections.
     ///
     /// It is extended batch by batch, first by the first result alone, with a size hint that counts the others too. For what is
-    /// only made of an iterator as a whole, take [`Scope::stream`].
+    /// only made of an iterator as a whole, take [`Scope::stream`]; for results that hold errors [`try_collect`](Map::try_collect), where an iterator has
+    /// `collect::<Result<_, _>>()`.
     ///
     /// # Panics
     ///
