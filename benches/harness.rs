@@ -3,7 +3,7 @@
 #[path = "suite/results.rs"]
 mod results;
 
-pub use results::{Parameter, begin, record, record_course};
+pub use results::{PEERS, Parameter, begin, record, record_course};
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};

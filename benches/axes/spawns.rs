@@ -74,36 +74,30 @@ impl<P> Counted<P> {
     }
 }
 
-impl Spawner for Counted<rayon::ThreadPool> {
-    fn name(&self) -> &'static str {
-        "rayon spawn"
-    }
-    fn spawn(&self, nanos: usize) {
-        let done = self.count.add();
-        self.pool.spawn(move || {
-            task(nanos);
-            done();
-        });
-    }
-    fn wait(&self) {
-        self.count.wait();
-    }
+/// Pools that spawn a closure and wait for none.
+macro_rules! counted {
+    ($($pool:ty: $name:literal)*) => {
+        $(impl Spawner for Counted<$pool> {
+            fn name(&self) -> &'static str {
+                $name
+            }
+            fn spawn(&self, nanos: usize) {
+                let done = self.count.add();
+                self.pool.spawn(move || {
+                    task(nanos);
+                    done();
+                });
+            }
+            fn wait(&self) {
+                self.count.wait();
+            }
+        })*
+    };
 }
 
-impl Spawner for Counted<parkring::ThreadPool> {
-    fn name(&self) -> &'static str {
-        "parkring spawn"
-    }
-    fn spawn(&self, nanos: usize) {
-        let done = self.count.add();
-        self.pool.spawn(move || {
-            task(nanos);
-            done();
-        });
-    }
-    fn wait(&self) {
-        self.count.wait();
-    }
+counted! {
+    rayon::ThreadPool: "rayon spawn"
+    parkring::ThreadPool: "parkring spawn"
 }
 
 impl Spawner for threadpool::ThreadPool {

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 pub type Parameter<'a> = (&'a str, f64);
 
 /// Crates whose versions stand in the line of the machine.
-const PEERS: [&str; 10] = [
+pub const PEERS: [&str; 10] = [
     "rayon",
     "threadpool",
     "rusty_pool",

@@ -117,25 +117,13 @@ pub(crate) fn service(results: &Results) -> Result<String, String> {
 /// The machine and the versions, as a sentence.
 pub(crate) fn machine(results: &Results) -> String {
     let version = |name: &str| format!("{name} {}", short(&results.machine(name)));
-    let names = [
-        "rayon",
-        "threadpool",
-        "rusty_pool",
-        "scoped-thread-pool",
-        "crossbeam-channel",
-        "pariter",
-        "orx-parallel",
-        "paralight",
-        "chili",
-        "parkring",
-    ];
     let line_ns: f64 = results.machine("line_ns").parse().unwrap_or_default();
     format!(
         "{} cores of “{}”, between which a cache line takes {line_ns:.0} ns there and back; one worker a core. {}; {}.",
         results.machine("cores"),
         results.machine("machine"),
         results.machine("rustc").split(" (").next().unwrap_or_default(),
-        names.map(version).join(", "),
+        benches::PEERS.map(version).join(", "),
     )
 }
 
