@@ -2,7 +2,7 @@
 # Plants each break and requires the model or the test named beside it to fail.
 #
 # A break is a step (`broken!` in the sources) that drops a re-check, skips a wake-up, weakens an ordering or forgets a count
-# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. Ten minutes.
+# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. A quarter of an hour. Two need Redis.
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -115,7 +115,7 @@ session_not_compared       tracker::a_late_finish_against_the_next_assignment
 commit_of_another_session  tracker::a_late_confirmation_against_the_next_assignment
 "
 
-# Caught on real threads, in a build with `--cfg fanpool_breaks`; these take a minute where a test hangs.
+# Caught on real threads, in a build with `--cfg fanpool_breaks`; these take two minutes where a test hangs.
 tests="
 out_of_turn_takes_no_place tasks::b8_scopes_nest_64_deep_on_one_worker
 out_of_turn_posts_none     attacked_core::what_comes_while_a_joiner_has_the_last_place_is_served
@@ -140,6 +140,7 @@ settling_wakes_no_feeder   consumer::a_feeder_that_waits_for_room_is_woken
 handed_back_to_a_feeder    consumer::i4_what_was_delivered_too_often_is_not_handled
 given_up_is_tried_again    consumer_faults::i1_a_broker_that_was_given_up_is_not_called_for_every_batch
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
+gone_group_is_forgotten    pool_metrics::all_counters_add_up_after_a_million_tasks_on_a_pool_that_changes_its_size
 "
 
 # Likewise, by the tests beside the code.
@@ -148,6 +149,12 @@ alarm_stops_nothing        fan::alarm::tests::the_alarm_stops_a_service_that_has
 deaf_keeps_hands           fan::alarm::tests::without_an_alarm_nothing_stays_in_the_hand_of_a_busy_thread
 alarm_rests_unseen         fan::alarm::tests::the_alarm_rests_while_a_handler_runs
 leftovers_forgotten        fan::batch::tests::what_the_first_batch_after_a_pause_leaves_is_due_in_time
+"
+
+# Likewise, by tests that start a broker: `.ci/servers` installs it.
+redis="
+nothing_is_kept            handing::i3_what_a_source_that_is_polled_holds_nobody_takes_over
+kept_without_a_look        handing::i3_keeping_takes_nothing_from_others
 "
 
 log=$(mktemp)
@@ -189,8 +196,10 @@ it=$(real --test it) || exit 1
 run "../$it" "${1:-.}" <<<"$tests"
 unit=$(real --lib) || exit 1
 run "../$unit" "${1:-.}" <<<"$units"
+broker=$(real -p brokers --all-features --test redis) || exit 1
+run "../$broker" "${1:-.}" <<<"$redis"
 unlisted=$(comm -23 <(grep -rhoE 'broken!\("[a-z_]+"' ../src | cut -d'"' -f2 | grep -vx name | sort -u) \
-    <(grep -oE '^[a-z_]+' <<<"$breaks$tests$units" | sort -u))
+    <(grep -oE '^[a-z_]+' <<<"$breaks$tests$units$redis" | sort -u))
 [ -z "$unlisted" ] || echo "MISSED  not listed:" $unlisted
 echo "$total breaks, $missed missed"
 [ "$missed" = 0 ] && [ -z "$unlisted" ]

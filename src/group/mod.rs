@@ -450,7 +450,9 @@ impl TaskGroup {
 
 impl Drop for TaskGroup {
     fn drop(&mut self) {
-        self.host.gone(self.arrivals());
+        if !broken!("gone_group_is_forgotten") {
+            self.host.gone(self.arrivals());
+        }
     }
 }
 

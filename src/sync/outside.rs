@@ -29,7 +29,7 @@ pub(crate) fn is_eager() -> bool {
     MODEL
 }
 
-/// The same, read anew each time, and rounded down where it is a share.
+/// The same, read anew each time, and rounded down where it is a share. In models, which ask in each execution, it never changes.
 pub(crate) fn available() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    if MODEL { cpus() } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }

@@ -316,6 +316,6 @@ fn produce(case: &Case, input: &Input<'static, Item>, producer: usize) -> Vec<(u
 
 #[test]
 fn random_services_keep_their_promises() {
-    let seeds = (setting("FANPOOL_FAN_SEED", 1), setting("FANPOOL_FAN_CASES", 600));
+    let seeds = (setting("FANPOOL_FAN_SEED", 1), setting("FANPOOL_FAN_CASES", 200));
     check_seeds(seeds, |seed| Arc::new(Case::random(seed)), check);
 }
