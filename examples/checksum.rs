@@ -23,6 +23,10 @@ type Line = Result<Vec<u8>, String>;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).filter(|argument| argument != "--");
     let root = arguments.next().unwrap_or_else(|| ".".into());
+    if root == "--help" || root == "-h" {
+        println!("checksum [DIR]: the SHA-256 of every file under DIR, or here, as sha256sum prints it");
+        return ExitCode::SUCCESS;
+    }
     if arguments.next().is_some() {
         eprintln!("checksum: more than one directory; usage: checksum [DIR]");
         return ExitCode::from(2);

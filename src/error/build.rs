@@ -99,6 +99,12 @@ impl BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // What nobody reaches is no help.
+            BuildError::OutOfRange { option, value, allowed }
+                if value < allowed.start() && *allowed.end() >= u32::MAX as usize =>
+            {
+                write!(f, "{option} is {value}; allowed is {} and more", allowed.start())
+            }
             BuildError::OutOfRange { option, value, allowed } => {
                 write!(f, "{option} is {value}; allowed is {} to {}", allowed.start(), allowed.end())
             }

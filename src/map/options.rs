@@ -189,7 +189,7 @@ impl<'env, I: Iterator, W, E> Map<'env, I, W, E> {
     /// ```
     #[track_caller]
     pub fn limit(mut self, threads: usize) -> Self {
-        assert!(threads > 0, "limit is 0; allowed is 1..={}", usize::MAX);
+        assert!(threads > 0, "limit is 0; allowed is 1 and more");
         self.options().limit = threads;
         self
     }
@@ -285,13 +285,13 @@ impl<T> Choices<'_, T> {
 
     #[track_caller]
     pub(super) fn set_window(&mut self, items: usize) {
-        assert!(items > 0, "window is 0; allowed is 1..={}", usize::MAX);
+        assert!(items > 0, "window is 0; allowed is 1 and more");
         self.window = Some(items);
     }
 
     #[track_caller]
     pub(super) fn set_batch(&mut self, items: usize) {
-        assert!(items > 0, "batch is 0; allowed is 1..={}", usize::MAX);
+        assert!(items > 0, "batch is 0; allowed is 1 and more");
         self.batch = Some(items);
     }
 }

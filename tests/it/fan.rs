@@ -76,6 +76,8 @@ fn a1_options_out_of_range_are_refused_with_their_names() {
         }
     }
     refused(FanOut::builder(ok).window(0).start(), "window", 0);
+    let text = FanOut::builder(ok).window(0).start().unwrap_err().to_string();
+    assert_eq!(text, "window is 0; allowed is 1 and more", "where it ends is no help");
     refused(FanOut::builder(ok).limit(0).start(), "limit", 0);
     refused(FanOut::builder(ok).workers(0).start(), "workers", 0);
     let batch = |max| FanOut::builder_batch(max, Duration::ZERO, |items: Vec<u64>| items.into_iter().map(ok).collect());
