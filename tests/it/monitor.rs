@@ -45,7 +45,7 @@ fn a1_options_that_make_no_sense_are_refused() {
     let up = "a finite number up to that of `above`";
     let down = "a finite number from that of `below`";
     let cases: Vec<Case> = vec![
-        ("no rule", Monitor::builder().start(), "rules is 0; allowed is 1 to 18446744073709551615".into()),
+        ("no rule", Monitor::builder().start(), "rules is 0; allowed is 1 and more".into()),
         (
             "no time",
             touchy(&Dial::default()).every(Duration::ZERO).start(),
@@ -79,7 +79,7 @@ fn a1_options_that_make_no_sense_are_refused() {
         (
             "no room",
             touchy(&Dial::default()).notify(Notifier::new(|_| ()).mailbox(0)).start(),
-            "mailbox is 0; allowed is 1 to 18446744073709551615".into(),
+            "mailbox is 0; allowed is 1 and more".into(),
         ),
     ];
     for (name, started, wanted) in cases {

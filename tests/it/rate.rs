@@ -48,7 +48,7 @@ fn a1_options_out_of_range_are_refused_with_their_value() {
         assert!(matches!(error, BuildError::NotInRange { option: "per", .. }));
     }
     let family = RateLimit::builder(1, SECOND).build_keyed(0).unwrap_err();
-    assert_eq!(family.to_string(), format!("max is 0; allowed is 1 to {}", usize::MAX));
+    assert_eq!(family.to_string(), "max is 0; allowed is 1 and more");
 }
 
 #[test]

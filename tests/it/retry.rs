@@ -42,7 +42,7 @@ fn refused(retry: Retry<u64>) -> [BuildError; 2] {
 #[test]
 fn a1_options_out_of_range_are_refused_with_their_value() {
     for error in refused(Retry::fixed(SECOND).max_attempts(0)) {
-        assert_eq!(error.to_string(), format!("max_attempts is 0; allowed is 1 to {}", u32::MAX));
+        assert_eq!(error.to_string(), "max_attempts is 0; allowed is 1 and more");
         assert!(matches!(error, BuildError::OutOfRange { option: "max_attempts", value: 0, .. }));
     }
     let none = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0];
