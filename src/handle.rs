@@ -194,7 +194,8 @@ where
 /// ```
 pub type Handle<T> = ScopedHandle<'static, T>;
 
-/// A handle to one task, which may borrow for `'scope`. Dropping it detaches the task, which runs all the same.
+/// A handle to one task, which may borrow for `'scope`. Dropping it detaches the task, which runs all the same; if it has ended, its result is
+/// dropped with the handle.
 ///
 /// # Memory ordering
 ///
