@@ -26,7 +26,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Waits for something, for as long as no failure is likely to take.
 fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     while !condition() {
         assert!(Instant::now() < end, "{what}");
         std::thread::yield_now();

@@ -23,13 +23,26 @@ fn in_child(pool: Pool) -> bool {
             == (0, 2, 11, 1)
 }
 
+/// Whether all workers sleep, as they do with nothing in their hands; a pool is idle a moment before.
+fn asleep() -> bool {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let workers: Vec<_> = tasks
+        .filter_map(|task| std::fs::read_to_string(task.join("stat")).ok())
+        .filter(|stat| stat.contains("(fanpool-"))
+        .collect();
+    workers.len() == 2 && workers.iter().all(|stat| stat.contains(") S "))
+}
+
 #[test]
 fn d5_a_forked_child_gets_errors_instead_of_a_hang() {
     let pool = Pool::builder().workers(Workers::Fixed(2)).build().unwrap();
     pool.broadcast(|_| ()).unwrap();
     pool.wait_idle().unwrap();
     let ran = pool.counts().ran;
-    // SAFETY: the child uses only the pool, whose locks nobody holds while it is idle, and leaves without unwinding.
+    while !(asleep() && asleep()) {
+        std::thread::yield_now();
+    }
+    // SAFETY: the child uses only the pool, whose locks nobody holds while its workers sleep, and leaves without unwinding.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: sets a timer, so that a hang ends too.

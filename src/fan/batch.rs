@@ -103,14 +103,14 @@ mod tests {
             let _ = gate.lock().unwrap().recv();
             items.into_iter().map(Ok::<_, ()>).collect()
         };
-        let builder = FanOut::builder_batch(4, Duration::from_secs(1), work).workers(1);
+        let builder = FanOut::builder_batch(4, Duration::from_secs(3600), work).workers(1);
         let (core, output) = builder.launch().unwrap();
         let control = output.control();
         control.pause();
         core.accept(0, Wait::Not).unwrap();
-        while core.armed.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        }
+        assert!(core.armed.load(Ordering::Relaxed));
+        // In a pause the alarm finds nothing to do.
+        crate::pool::Alarm::due(&*core);
         // The last two are no batch yet, and not due when the first is begun.
         for n in 1..6 {
             core.accept(n, Wait::Not).unwrap();

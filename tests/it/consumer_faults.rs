@@ -270,6 +270,7 @@ fn i1_a_broker_that_was_given_up_is_not_called_for_every_batch() {
             .window(5_000)
             .consume(HookedSource(broker.source("in"), source), Utf8)
             .discard_failed()
+            .reconnect(Duration::from_secs(3600), Duration::from_secs(3600))
             .start()
             .unwrap();
         consumer.control().pause();

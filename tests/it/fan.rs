@@ -45,7 +45,7 @@ impl Gate {
 }
 
 /// Longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) const HELPS: [Help; 3] = [Help::Never, Help::Receiver, Help::Both];
 

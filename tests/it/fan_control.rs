@@ -326,7 +326,9 @@ fn f5_a_handler_may_stop_or_drain_its_service() {
                     }
                     Ok::<_, ()>(n)
                 };
-                let (input, output) = FanOut::builder(handler).workers(1).ordered().help(help).start().unwrap();
+                // One at a time, helpers included: what follows a stop has not been started.
+                let builder = FanOut::builder(handler).workers(1).limit(1).ordered().help(help);
+                let (input, output) = builder.start().unwrap();
                 let control = output.control();
                 let _ = own.set(output.control());
                 control.pause();

@@ -206,16 +206,21 @@ fn f4_with_strands_only_the_slow_key_waits() {
         for help in [Help::Never, Help::Receiver] {
             let gate = Gate::new();
             let pass = gate.clone();
+            let (entered, enters) = std::sync::mpsc::channel();
             let handler = move |step: Step| {
                 if step == (0, 0) {
+                    entered.send(()).unwrap();
                     pass.pass();
                 }
                 Ok::<_, ()>(step)
             };
             let (input, mut output) =
                 FanOut::builder(handler).workers(2).window(3000).key(|step: &Step| step.0).help(help).start().unwrap();
+            // A worker has it before this thread helps.
+            input.send((0, 0)).unwrap();
+            enters.recv().unwrap();
             for n in 0..100 {
-                for key in 0..20 {
+                for key in u64::from(n == 0)..20 {
                     input.send((key, n)).unwrap();
                 }
             }

@@ -155,7 +155,7 @@ fn the_shared_pool_is_closed_under_a_service() {
             drop(input);
             let mut taken = 1;
             loop {
-                match output.recv_timeout(LONG / 4) {
+                match output.recv_timeout(LONG) {
                     Ok(outcome) => {
                         assert!(matches!(outcome.result, Ok(_) | Err(TaskError::Cancelled)));
                         taken += 1;

@@ -117,7 +117,7 @@ fn a_later_failure_of_an_earlier_item_decides() {
         let (input, output) = FanOut::builder(work).workers(2).ordered().on_error(OnError::FailFast).start().unwrap();
         let control = output.control();
         (0..6).for_each(|n| _ = input.send(n).unwrap());
-        while control.counts().failed == 0 {
+        while control.counts().failed == 0 || control.counts().finished < 4 {
             std::thread::yield_now();
         }
         landed.send(()).unwrap();

@@ -163,10 +163,8 @@ fn f5_a_worker_that_sends_to_its_own_pool_goes_on_after_each_pause() {
             }
             // Half of the time the sender has parked by now.
             if n % 2 == 0 {
-                let _ = output
-                    .recv_timeout(std::time::Duration::from_micros(300))
-                    .map(|outcome| assert_eq!(outcome.seq, n));
-                if control.counts().finished == n + 1 {
+                if let Ok(outcome) = output.recv_timeout(std::time::Duration::from_micros(300)) {
+                    assert_eq!(outcome.seq, n);
                     continue;
                 }
             }
@@ -354,7 +352,7 @@ fn c5_waiting_for_a_service_in_a_scope_while_all_workers_are_stuck() {
             let (input, output) = s.fan_out(|n: u64| Ok::<_, ()>(n)).start().unwrap();
             (0..5).for_each(|n| _ = input.send(n).unwrap());
             drop(input);
-            let counts = output.control().wait_timeout(LONG / 4);
+            let counts = output.control().wait_timeout(LONG);
             assert!(matches!(counts, Ok(Some(counts)) if counts.finished == 5), "{counts:?}");
         });
         gate.open();

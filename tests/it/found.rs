@@ -15,7 +15,7 @@ fn soon(body: impl FnOnce() + Send + 'static) {
         let _alive = alive;
         body();
     });
-    assert_ne!(ended.recv_timeout(Duration::from_secs(10)), Err(RecvTimeoutError::Timeout), "hangs");
+    assert_ne!(ended.recv_timeout(Duration::from_secs(60)), Err(RecvTimeoutError::Timeout), "hangs");
     if let Err(payload) = runner.join() {
         std::panic::resume_unwind(payload);
     }

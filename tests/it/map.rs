@@ -28,7 +28,7 @@ impl Latch {
 
     pub(crate) fn wait(&self) {
         let left = self.left.lock().unwrap();
-        let (left, _) = self.opened.wait_timeout_while(left, Duration::from_secs(20), |left| *left > 0).unwrap();
+        let (left, _) = self.opened.wait_timeout_while(left, Duration::from_secs(60), |left| *left > 0).unwrap();
         let missing = *left;
         drop(left);
         assert_eq!(missing, 0, "nobody came");

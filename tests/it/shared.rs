@@ -31,7 +31,7 @@ pub(crate) fn check_seeds<C: std::fmt::Debug + 'static>(
     });
     let mut last = first;
     loop {
-        match begins.recv_timeout(Duration::from_secs(60)) {
+        match begins.recv_timeout(Duration::from_secs(120)) {
             Ok(seed) => last = seed,
             Err(mpsc::RecvTimeoutError::Timeout) => panic!("seed {last} hangs\n{:?}", make(last)),
             Err(mpsc::RecvTimeoutError::Disconnected) => break,

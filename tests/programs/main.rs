@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tree::{Kind, Program};
 
 /// No program takes so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)

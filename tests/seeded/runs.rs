@@ -271,8 +271,8 @@ fn strangers_may_hold_the_locks_that_a_run_needs() {
         let stop = Arc::new(AtomicUsize::new(0));
         let stopped = stop.clone();
         let hammer = std::thread::spawn(move || {
+            let mut taken = u32::from(stranger.try_get().is_ok());
             ready.send(()).unwrap();
-            let mut taken = 0_u32;
             while stopped.load(Ordering::SeqCst) == 0 {
                 taken += u32::from(stranger.try_get().is_ok());
             }
