@@ -171,7 +171,15 @@ pub fn halves_work_on_two_threads(broker: &dyn Broker) {
     let Member { mut reader, mut settler } = Member::join(broker, &queue, 50);
     let (taken, to_settle) = mpsc::sync_channel::<Delivery>(20);
     let came = thread::scope(|scope| {
-        scope.spawn(|| (0..1_000).step_by(10).for_each(|from| send(broker, &queue, from..from + 10)));
+        scope.spawn(|| {
+            // Of one sink: to open one for each ten takes as long as all else may.
+            let mut sink = broker.sink(&queue);
+            sink.open().unwrap();
+            for from in (0..1_000).step_by(10) {
+                sink.publish(&(from..from + 10).map(numbered).collect::<Vec<_>>()).unwrap();
+            }
+            sink.close().unwrap();
+        });
         let settler = scope.spawn(move || {
             let mut came = Vec::new();
             for delivery in to_settle {
