@@ -140,7 +140,7 @@ settling_wakes_no_feeder   consumer::a_feeder_that_waits_for_room_is_woken
 handed_back_to_a_feeder    consumer::i4_what_was_delivered_too_often_is_not_handled
 given_up_is_tried_again    consumer_faults::i1_a_broker_that_was_given_up_is_not_called_for_every_batch
 leaving_collector_unseen   fan_ends::f1_the_output_is_dropped_while_workers_run_and_all_is_dropped_once
-gone_group_is_forgotten    pool_metrics::all_counters_add_up_after_a_million_tasks_on_a_pool_that_changes_its_size
+gone_group_is_forgotten    pool_metrics::what_came_to_a_group_that_is_gone_counts
 "
 
 # Likewise, by the tests beside the code.

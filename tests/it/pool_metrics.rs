@@ -129,6 +129,26 @@ fn all_counters_add_up_after_a_million_tasks_on_a_pool_that_changes_its_size() {
 }
 
 #[test]
+fn what_came_to_a_group_that_is_gone_counts() {
+    within(|| {
+        let pool = pool(1);
+        let group = pool.group().build().unwrap();
+        (0..10).for_each(|_| group.spawn(|| ()).unwrap());
+        pool.wait_idle().unwrap();
+        drop(group);
+        pool.pause();
+        (0..5).for_each(|_| pool.spawn(|| ()).unwrap());
+        // A snapshot in the moment in which it goes may miss it.
+        while pool.metrics().tasks.accepted < 15 {
+            std::thread::yield_now();
+        }
+        let tasks = pool.metrics().tasks;
+        assert_eq!((tasks.accepted, tasks.ended()), (15, 10));
+        pool.resume();
+    });
+}
+
+#[test]
 fn a_snapshot_may_be_taken_from_anywhere() {
     within(|| {
         let pool = Arc::new(pool(2));
