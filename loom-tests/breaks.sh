@@ -135,7 +135,6 @@ unfit_is_replaced          elastic_attacked::a5_a_start_hook_that_always_panics_
 hook_is_idle               elastic_attacked::d3_a_start_hook_that_blocks_does_not_hold_a_timeout_up
 resized_above_max          elastic_attacked::no_size_that_is_set_gives_more_threads_than_max
 paused_pools_grow          elastic_attacked::g2_a_paused_pool_does_not_grow
-leaves_in_spite_of_tickets elastic_attacked::no_worker_leaves_while_a_ticket_waits
 settling_wakes_no_feeder   consumer::a_feeder_that_waits_for_room_is_woken
 handed_back_to_a_feeder    consumer::i4_what_was_delivered_too_often_is_not_handled
 given_up_is_tried_again    consumer_faults::i1_a_broker_that_was_given_up_is_not_called_for_every_batch

@@ -160,10 +160,10 @@ impl Lanes {
         state.ready -= usize::from(station.ready.swap(false, Ordering::Relaxed));
     }
 
-    /// The same, unless a ticket waits; returns whether it was done.
+    /// The same, unless a ticket waits; returns whether it was done. Without this look the worker would leave, and a new thread come for the ticket.
     pub(super) fn part_if_calm(&self, station: &Station) -> bool {
         let mut state = self.state.lock();
-        if state.has_tickets() && !broken!("leaves_in_spite_of_tickets") {
+        if state.has_tickets() {
             return false;
         }
         state.ready -= usize::from(station.ready.swap(false, Ordering::Relaxed));

@@ -323,33 +323,6 @@ fn g2_a_paused_pool_does_not_grow() {
     });
 }
 
-/// It would be replaced, and so the task would run; but on a new thread.
-#[test]
-fn no_worker_leaves_while_a_ticket_waits() {
-    within(|| {
-        let clock = ManualClock::new();
-        let pool = elastic(0, 1, &clock);
-        let (ran, runs) = mpsc::channel();
-        let spawn = || {
-            let ran = ran.clone();
-            pool.spawn(move || ran.send(std::thread::current().id()).unwrap()).unwrap();
-        };
-        spawn();
-        let first = runs.recv().unwrap();
-        while pool.metrics().workers.idle < 1 {
-            std::thread::yield_now();
-        }
-        pool.pause();
-        spawn();
-        // It has been idle for long, and what waits is for it as soon as the pause is over.
-        for _ in 0..5 {
-            clock.advance(Duration::from_secs(20));
-        }
-        pool.resume();
-        assert_eq!(runs.recv().unwrap(), first);
-    });
-}
-
 #[test]
 fn a_worker_told_to_leave_while_it_blocks_is_not_counted_on() {
     within(|| {
