@@ -119,8 +119,9 @@ mod tests {
         control.resume();
         assert_eq!(begins.recv().unwrap(), 4);
         // Whether there is a free thread then, the alarm finds out.
-        assert!(core.armed.load(Ordering::Relaxed));
+        let armed = core.armed.load(Ordering::Relaxed);
         drop(open);
         drop(output);
+        assert!(armed);
     }
 }
