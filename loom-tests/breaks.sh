@@ -2,7 +2,7 @@
 # Plants each break and requires the model or the test named beside it to fail.
 #
 # A break is a step (`broken!` in the sources) that drops a re-check, skips a wake-up, weakens an ordering or forgets a count
-# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. A quarter of an hour. Two need Redis.
+# where the variable FANPOOL_BREAK names it. `breaks.sh [PATTERN]`: those whose line matches. Half an hour for all. Two need Redis.
 set -uo pipefail
 cd "$(dirname "$0")"
 
