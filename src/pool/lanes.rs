@@ -160,7 +160,8 @@ impl Lanes {
         state.ready -= usize::from(station.ready.swap(false, Ordering::Relaxed));
     }
 
-    /// The same, unless a ticket waits; returns whether it was done. Without this look the worker would leave, and a new thread come for the ticket.
+    /// The same, unless a ticket waits; returns whether it was done. Without this look all would be as if the worker had left just before the ticket
+    /// came: the last to leave is replaced, and beside busy ones the alarm starts another when the ticket has waited for too long.
     pub(super) fn part_if_calm(&self, station: &Station) -> bool {
         let mut state = self.state.lock();
         if state.has_tickets() {
